@@ -1,0 +1,64 @@
+# Two small images from one file: `app` (uWSGI and your Flask app) and `nginx` (the front).
+
+ARG PYTHON_IMAGE=python:3.13-slim-trixie
+# Debian's own nginx: it gets Debian's security updates, and shares its base with the app's image.
+ARG DEBIAN_IMAGE=debian:trixie-slim
+
+
+# --- What needs a compiler, and stays behind ---
+FROM ${PYTHON_IMAGE} AS build
+
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev libpcre2-dev
+
+RUN python -m venv /venv
+COPY requirements.txt .
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /venv/bin/pip install --require-hashes --requirement requirements.txt
+
+
+# --- The app ---
+FROM ${PYTHON_IMAGE} AS app
+
+# A user without rights, and a group that it shares with nginx's: the socket belongs to both.
+RUN groupadd --gid 10001 web && \
+    useradd --uid 10001 --gid web --no-create-home --home-dir /nonexistent app && \
+    install --directory --owner=app --group=web /run/web /run/web/sockets /run/web/static
+
+COPY --from=build /venv /venv
+WORKDIR /app
+COPY . .
+# Compiled once here, since the running container cannot write.
+RUN python -m compileall -q .
+
+USER app
+ENV PATH=/venv/bin:$PATH RUN_DIR=/run/web
+# SIGTERM, which Docker sends by itself, is a graceful stop: see uwsgi.ini.
+CMD ["python", "-m", "deploy", "app"]
+HEALTHCHECK --interval=10s --timeout=15s --start-period=60s --start-interval=1s \
+    CMD ["python", "-m", "deploy", "health"]
+
+
+# --- nginx ---
+FROM ${DEBIAN_IMAGE} AS nginx
+
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    apt-get update && apt-get install --yes --no-install-recommends nginx gettext-base
+
+RUN groupadd --gid 10001 web && \
+    useradd --uid 10002 --gid web --no-create-home --home-dir /nonexistent web && \
+    install --directory --owner=web --group=web --mode=0700 /run/web/nginx /run/web/spool
+
+COPY nginx /etc/nginx/bundle
+
+USER web
+# In here; which address that is outside is the compose file's business.
+ENV LISTEN=8080
+EXPOSE 8080
+# Finish what has been accepted. On SIGTERM nginx would drop it.
+STOPSIGNAL SIGQUIT
+CMD ["/etc/nginx/bundle/start.sh", "/run/web"]
+HEALTHCHECK --interval=10s --timeout=15s --start-period=60s --start-interval=1s \
+    CMD ["/etc/nginx/bundle/health.sh"]

@@ -1,0 +1,1 @@
+"""How the bundle gets onto a machine and is run there: ``python -m deploy --help``."""

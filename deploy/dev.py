@@ -1,0 +1,18 @@
+"""Flask's own development server, for one app: ``make dev``."""
+
+import os
+import sys
+
+from deploy.knobs import PROJECT, Knobs
+
+
+def become(knobs: Knobs) -> None:
+    """Replace this process by ``flask run --debug`` for the first of ``MOUNTS``.
+
+    Flask brings its own reloader and debugger, and serves the app at ``/``.
+    """
+    os.chdir(PROJECT)
+    arguments = [sys.executable, "-m", "flask", "--app", knobs.mounts[0].target, "run", "--debug"]
+    arguments += ["--host", knobs.http_address, "--port", str(knobs.http_port)]
+    # Two debuggers on one app would each answer the other's commands, without asking for a PIN.
+    os.execve(sys.executable, arguments, knobs.environment | {"UWSGI_DEBUG": ""})

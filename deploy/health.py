@@ -1,0 +1,65 @@
+"""Is the app in this container well? Asked through its socket, in uWSGI's own protocol.
+
+nginx has no part in this, so that a container is judged by what it does itself.
+"""
+
+import os
+import socket
+import struct
+import sys
+from pathlib import Path
+
+from deploy import mounts
+
+
+def check() -> int:
+    """Ask every mount for its first page; say what is wrong on standard error.
+
+    Returns:
+        The exit status: 0 when each answered with less than 500, else 1.
+    """
+    path = Path(os.environ["RUN_DIR"], "sockets", f"{socket.gethostname()}.sock")
+    for mount in mounts.parse(os.environ["MOUNTS"]):
+        try:
+            status = ask(path, f"{mount.prefix}/")
+        except (OSError, ValueError, IndexError) as error:
+            print(f"{mount.path}: no answer ({error})", file=sys.stderr)
+            return 1
+        if status >= 500:
+            print(f"{mount.path}: the app answers {status}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def ask(path: Path, url: str, timeout: float = 5) -> int:
+    """Request a URL from a uWSGI socket.
+
+    Args:
+        path: the unix socket.
+        url: what to ask for, with its mount.
+        timeout: seconds to wait for each part of the answer.
+
+    Returns:
+        The HTTP status.
+    """
+    names = {
+        "REQUEST_METHOD": "GET",
+        "REQUEST_URI": url,
+        "PATH_INFO": url,
+        "QUERY_STRING": "",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "HTTP_HOST": "localhost",
+        "HTTP_USER_AGENT": "healthcheck",
+        "REMOTE_ADDR": "127.0.0.1",
+    }
+    # The protocol: each text with its length in two bytes before it, all of it behind a header of
+    # four bytes (https://uwsgi-docs.readthedocs.io/en/latest/Protocol.html).
+    texts = [text.encode() for pair in names.items() for text in pair]
+    body = b"".join(struct.pack("<H", len(text)) + text for text in texts)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(timeout)
+        connection.connect(str(path))
+        connection.sendall(struct.pack("<BHB", 0, len(body), 0) + body)
+        return int(connection.makefile("rb").readline().split()[1])

@@ -1,0 +1,215 @@
+"""The knobs: reading them, refusing what cannot work, and what follows from them.
+
+``deploy/defaults.env`` names every knob and its default. A ``.env`` beside ``docker-compose.yml``
+overrides that, and the environment overrides both, just as Compose does it.
+"""
+
+import ipaddress
+import math
+import os
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from deploy import mounts
+from deploy.mounts import Mount
+from deploy.refusal import Refusal
+
+PROJECT = Path(__file__).resolve().parent.parent
+DEFAULTS = PROJECT / "deploy" / "defaults.env"
+
+# As alike as a slip of the finger leaves two names (WORKRES, WORKER, SERVER_NAME), but less than
+# names that people give to their own (HTTP_PROXY, SECRET_KEY_BASE).
+_ALIKE = 0.84
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:]+\]")
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """The knobs of one start, checked, with the types that Python wants.
+
+    ``environment`` holds them all as text, by their own names, together with whatever else the
+    app shall find in its environment: it is what nginx's and uWSGI's processes are given.
+    """
+
+    mounts: list[Mount]
+    secret_key: str
+    environment_name: str
+    http_address: str
+    http_port: int
+    server_names: list[str]
+    workers: int
+    run_dir: Path
+    environment: dict[str, str]
+
+
+def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Knobs:
+    """Read the knobs for this start and check them.
+
+    Args:
+        environ: the environment this process was given.
+        project: the folder that ``.env`` and a relative ``RUN_DIR`` are looked up in.
+
+    Raises:
+        Refusal: a knob with an impossible value, a misspelt one, or two that exclude each other.
+    """
+    defaults = _env_file(DEFAULTS)
+    text = defaults | _env_file(project / ".env") | dict(environ)
+    _refuse_misspelt(text, defaults)
+
+    workers = _whole_number(text, "WORKERS", 1, 1024) if text["WORKERS"] else usable_cpus()
+    _whole_number(text, "THREADS", 1, 1024)
+    _whole_number(text, "REQUEST_TIMEOUT", 1, 86_400)
+    _check_size(text, "MAX_BODY_SIZE")
+    for name in ("APP_MEMORY", "NGINX_MEMORY"):
+        _check_size(text, name)
+    for name in ("APP_CPUS", "NGINX_CPUS"):
+        _check_cpus(text, name)
+    _check_address(text, "HTTP_ADDRESS", ipaddress.ip_address, "an IP address such as 127.0.0.1")
+    for proxy in text["TRUSTED_PROXIES"].split():
+        _check_address(
+            {"TRUSTED_PROXIES": proxy},
+            "TRUSTED_PROXIES",
+            lambda value: ipaddress.ip_network(value, strict=False),
+            "a list of IP addresses and networks such as 10.0.0.0/8, separated by spaces",
+        )
+    names = text["SERVER_NAMES"].split()
+    for name in names:
+        if not _HOST_NAME.fullmatch(name):
+            raise Refusal(
+                f"SERVER_NAMES has {name!r}; write host names without scheme, port or path,"
+                " separated by spaces, as in example.com *.example.com."
+            )
+    _one_of(text, "ENVIRONMENT", ("development", "staging", "production"))
+    secret_key = _secret_key(text)
+    if text["ENVIRONMENT"] == "production":
+        _require_for_production(names, secret_key)
+
+    knobs = Knobs(
+        mounts=mounts.parse(text["MOUNTS"]),
+        secret_key=secret_key or secrets.token_hex(32),
+        environment_name=text["ENVIRONMENT"],
+        http_address=text["HTTP_ADDRESS"],
+        http_port=_whole_number(text, "HTTP_PORT", 1, 65_535),
+        server_names=names,
+        workers=workers,
+        run_dir=(project / text["RUN_DIR"]).absolute(),
+        environment=text,
+    )
+    # What was worked out here reaches the servers as plainly as what was written down. One key
+    # for all workers, or a form filled in at one would be refused by the next.
+    text |= {"WORKERS": str(workers), "SECRET_KEY": knobs.secret_key, "SECRET_KEY_FILE": ""}
+    return knobs
+
+
+def usable_cpus() -> int:
+    """How many CPUs this process may really use, at least 1.
+
+    ``os.cpu_count()`` counts the machine's; a container's share is set with an affinity mask or
+    with a quota, which the kernel tells in ``cpu.max`` (cgroup 2) or ``cpu.cfs_quota_us`` (1).
+    """
+    allowed = len(os.sched_getaffinity(0))
+    for quota_file, period_file in (
+        ("/sys/fs/cgroup/cpu.max", None),
+        ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+    ):
+        try:
+            words = Path(quota_file).read_text().split()
+            words += Path(period_file).read_text().split() if period_file else []
+        except OSError:
+            continue
+        quota, period = words
+        if quota not in {"max", "-1"}:
+            return max(1, min(allowed, math.ceil(int(quota) / int(period))))
+    return allowed
+
+
+def _env_file(path: Path) -> dict[str, str]:
+    return {name: value or "" for name, value in dotenv_values(path).items()}
+
+
+def _refuse_misspelt(text: Mapping[str, str], knobs: Mapping[str, str]) -> None:
+    for name in text.keys() - knobs.keys():
+        if name.startswith("UWSGI_"):
+            raise Refusal(
+                f"{name} is set, and uWSGI takes every UWSGI_* variable for an option of its own;"
+                " put the option into uwsgi.ini, or give the variable another name."
+            )
+        if close := get_close_matches(name, knobs, n=1, cutoff=_ALIKE):
+            raise Refusal(
+                f"{name} is set to {text[name]!r}, but there is no such knob;"
+                f" write {close[0]} (all of them are in deploy/defaults.env)."
+            )
+
+
+def _whole_number(text: Mapping[str, str], name: str, least: int, most: int) -> int:
+    value = text[name]
+    # Not int(): it takes " 8 ", "1_000" and "٣", and uWSGI and nginx do not.
+    if not re.fullmatch(r"[0-9]{1,9}", value) or not least <= int(value) <= most:
+        raise Refusal(f"{name} is {value!r}; write a whole number from {least} to {most}.")
+    return int(value)
+
+
+def _check_size(text: Mapping[str, str], name: str) -> None:
+    match = re.fullmatch(r"([0-9]{1,12})([kmgKMG]?)", text[name])
+    if not match or int(match[1]) * _UNITS[match[2].lower()] < 1:
+        raise Refusal(
+            f"{name} is {text[name]!r}; write a size above 0 in bytes, or with k, m or g, as in 16m."
+        )
+
+
+def _check_cpus(text: Mapping[str, str], name: str) -> None:
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text[name]):
+        raise Refusal(f"{name} is {text[name]!r}; write a number of CPUs such as 1.5, or 0 for all.")
+
+
+def _check_address(
+    text: Mapping[str, str], name: str, check: Callable[[str], object], wanted: str
+) -> None:
+    try:
+        check(text[name])
+    except ValueError:
+        raise Refusal(f"{name} is {text[name]!r}; write {wanted}.") from None
+
+
+def _one_of(text: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> None:
+    if text[name] not in allowed:
+        choices = ", ".join(allowed[:-1]) + " or " + allowed[-1]
+        raise Refusal(f"{name} is {text[name]!r}; write {choices}.")
+
+
+def _secret_key(text: Mapping[str, str]) -> str:
+    file = text["SECRET_KEY_FILE"]
+    if not file:
+        return text["SECRET_KEY"]
+    if text["SECRET_KEY"]:
+        raise Refusal("SECRET_KEY and SECRET_KEY_FILE are both set; leave one of them empty.")
+    try:
+        key = Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refusal(
+            f"SECRET_KEY_FILE is {file!r}, which cannot be read ({error}); name a text file that"
+            " holds the key and that this user may read."
+        ) from None
+    if not key:
+        raise Refusal(f"SECRET_KEY_FILE is {file!r}, which is empty; write the key into it.")
+    return key
+
+
+def _require_for_production(names: list[str], secret_key: str) -> None:
+    if not names:
+        raise Refusal(
+            "ENVIRONMENT is 'production' and SERVER_NAMES is empty; name the hosts you serve,"
+            " as in SERVER_NAMES=example.com."
+        )
+    if not secret_key:
+        raise Refusal(
+            "ENVIRONMENT is 'production' and there is no secret key; set SECRET_KEY_FILE, or"
+            " SECRET_KEY, for example to what `openssl rand -hex 32` prints."
+        )

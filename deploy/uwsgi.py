@@ -1,0 +1,86 @@
+"""Starting uWSGI: the same command line on a laptop, in a container and under systemd."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from deploy.knobs import PROJECT, Knobs
+from deploy.refusal import Refusal
+
+# What a unix socket's address holds (sun_path in unix(7), less the closing NUL).
+_LONGEST_SOCKET_PATH = 107
+
+
+def command(knobs: Knobs, section: str = "uwsgi") -> list[str]:
+    """The command that starts uWSGI.
+
+    Args:
+        knobs: the knobs of this start.
+        section: the section of ``uwsgi.ini``: ``uwsgi``, or ``local`` for one without nginx.
+    """
+    program = Path(sys.executable).with_name("uwsgi")
+    if not program.exists():
+        raise Refusal(f"{program} does not exist; install requirements.txt with this Python.")
+    mounts = [word for mount in knobs.mounts for word in ("--mount", mount.uwsgi_option)]
+    return [str(program), "--ini", f"{PROJECT / 'uwsgi.ini'}:{section}", *mounts]
+
+
+def environment(knobs: Knobs, instance: str) -> dict[str, str]:
+    """The environment of that command.
+
+    Args:
+        knobs: the knobs of this start.
+        instance: names this instance's socket; no other instance that runs may have it.
+    """
+    sockets = knobs.run_dir / "sockets"
+    longest = sockets / f"{instance}.sock"
+    if len(os.fsencode(longest)) > _LONGEST_SOCKET_PATH:
+        raise Refusal(
+            f"RUN_DIR is {str(knobs.run_dir)!r}, too long for the path of a unix socket;"
+            " choose a shorter one."
+        )
+    return knobs.environment | {
+        "INSTANCE": instance,
+        "SOCKETS": str(sockets),
+        "PYTHON": sys.executable,
+        # What the app writes to standard output is its log: show it at once.
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def preflight(knobs: Knobs) -> None:
+    """Load the apps in a process of their own, and stop here when that fails.
+
+    Raises:
+        SystemExit: an app cannot be loaded; the reason is on standard error.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy", "preflight"],
+        cwd=PROJECT,
+        env=knobs.environment,
+        stdout=sys.stderr,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(done.returncode)
+
+
+def become(knobs: Knobs, instance: str, section: str = "uwsgi") -> None:
+    """Replace this process by uWSGI, which is then what a container's or systemd's signals reach."""
+    os.chdir(PROJECT)
+    arguments = command(knobs, section)
+    os.execve(arguments[0], arguments, environment(knobs, instance))
+
+
+def find(program: str, package: str) -> str:
+    """Where a program of the system is.
+
+    Raises:
+        Refusal: it is not installed.
+    """
+    path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if not path:
+        raise Refusal(f"{program} is not installed; type: apt-get install {package}")
+    return path
