@@ -46,6 +46,7 @@ class Knobs:
     server_names: list[str]
     workers: int
     run_dir: Path
+    debugger: bool
     environment: dict[str, str]
 
 
@@ -62,6 +63,8 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     defaults = _env_file(DEFAULTS)
     text = defaults | _env_file(project / ".env") | dict(environ)
     _refuse_misspelt(text, defaults)
+    for name in ("SECRET_KEY_FILE", "DEBUG_PASSWORD_FILE", "RUN_DIR"):
+        text[name] = str((project / text[name]).absolute())
 
     workers = _whole_number(text, "WORKERS", 1, 1024) if text["WORKERS"] else usable_cpus()
     _whole_number(text, "THREADS", 1, 1024)
@@ -71,14 +74,9 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         _check_size(text, name)
     for name in ("APP_CPUS", "NGINX_CPUS"):
         _check_cpus(text, name)
-    _check_address(text, "HTTP_ADDRESS", ipaddress.ip_address, "an IP address such as 127.0.0.1")
-    for proxy in text["TRUSTED_PROXIES"].split():
-        _check_address(
-            {"TRUSTED_PROXIES": proxy},
-            "TRUSTED_PROXIES",
-            lambda value: ipaddress.ip_network(value, strict=False),
-            "a list of IP addresses and networks such as 10.0.0.0/8, separated by spaces",
-        )
+    _check_address(text, "HTTP_ADDRESS")
+    for name in ("TRUSTED_PROXIES", "DEBUG_ALLOW"):
+        _check_networks(text, name)
     names = text["SERVER_NAMES"].split()
     for name in names:
         if not _HOST_NAME.fullmatch(name):
@@ -88,8 +86,12 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
             )
     _one_of(text, "ENVIRONMENT", ("development", "staging", "production"))
     secret_key = _secret_key(text)
+    debugger = _yes_or_no(text, "UWSGI_DEBUG")
+    traceback = _yes_or_no(text, "FLASK_DEBUG")
     if text["ENVIRONMENT"] == "production":
-        _require_for_production(names, secret_key)
+        _require_for_production(text, secret_key)
+    if debugger:
+        _guard_debugger(text)
 
     knobs = Knobs(
         mounts=mounts.parse(text["MOUNTS"]),
@@ -99,12 +101,19 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         http_port=_whole_number(text, "HTTP_PORT", 1, 65_535),
         server_names=names,
         workers=workers,
-        run_dir=(project / text["RUN_DIR"]).absolute(),
+        run_dir=Path(text["RUN_DIR"]),
+        debugger=debugger,
         environment=text,
     )
     # What was worked out here reaches the servers as plainly as what was written down. One key
     # for all workers, or a form filled in at one would be refused by the next.
-    text |= {"WORKERS": str(workers), "SECRET_KEY": knobs.secret_key, "SECRET_KEY_FILE": ""}
+    text |= {
+        "WORKERS": str(workers),
+        "SECRET_KEY": knobs.secret_key,
+        "SECRET_KEY_FILE": "/dev/null",
+        "UWSGI_DEBUG": "1" if debugger else "",
+        "FLASK_DEBUG": "1" if traceback and not debugger else "",
+    }
     return knobs
 
 
@@ -169,13 +178,25 @@ def _check_cpus(text: Mapping[str, str], name: str) -> None:
         raise Refusal(f"{name} is {text[name]!r}; write a number of CPUs such as 1.5, or 0 for all.")
 
 
-def _check_address(
-    text: Mapping[str, str], name: str, check: Callable[[str], object], wanted: str
-) -> None:
+def _check_address(text: Mapping[str, str], name: str) -> None:
     try:
-        check(text[name])
+        ipaddress.ip_address(text[name])
     except ValueError:
-        raise Refusal(f"{name} is {text[name]!r}; write {wanted}.") from None
+        raise Refusal(
+            f"{name} is {text[name]!r}; write an IP address such as 127.0.0.1, or 0.0.0.0 for all."
+        ) from None
+
+
+def _check_networks(text: Mapping[str, str], name: str) -> None:
+    for word in text[name].split():
+        try:
+            # Strict, as nginx is not: what looks like one machine would let its neighbours in.
+            ipaddress.ip_network(word)
+        except ValueError as error:
+            raise Refusal(
+                f"{name} has {word!r} ({error}); write IP addresses and networks such as"
+                " 10.0.0.0/8, separated by spaces."
+            ) from None
 
 
 def _one_of(text: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> None:
@@ -184,26 +205,44 @@ def _one_of(text: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> Non
         raise Refusal(f"{name} is {text[name]!r}; write {choices}.")
 
 
+def _yes_or_no(text: Mapping[str, str], name: str) -> bool:
+    value = text[name].lower()
+    if value in {"1", "true", "yes", "on"}:
+        return True
+    if value in {"", "0", "false", "no", "off"}:
+        return False
+    raise Refusal(f"{name} is {text[name]!r}; write 1 to switch it on, or leave it empty.")
+
+
 def _secret_key(text: Mapping[str, str]) -> str:
-    file = text["SECRET_KEY_FILE"]
-    if not file:
-        return text["SECRET_KEY"]
-    if text["SECRET_KEY"]:
-        raise Refusal("SECRET_KEY and SECRET_KEY_FILE are both set; leave one of them empty.")
+    key = _secret_from(text["SECRET_KEY_FILE"])
+    if key and text["SECRET_KEY"]:
+        raise Refusal("SECRET_KEY and SECRET_KEY_FILE are both set; leave one of them out.")
+    return key or text["SECRET_KEY"]
+
+
+def _secret_from(file: str) -> str:
     try:
         key = Path(file).read_text().strip()
+        none = not Path(file).is_file()  # /dev/null
     except (OSError, UnicodeDecodeError) as error:
         raise Refusal(
             f"SECRET_KEY_FILE is {file!r}, which cannot be read ({error}); name a text file that"
             " holds the key and that this user may read."
         ) from None
-    if not key:
+    if not key and not none:
         raise Refusal(f"SECRET_KEY_FILE is {file!r}, which is empty; write the key into it.")
     return key
 
 
-def _require_for_production(names: list[str], secret_key: str) -> None:
-    if not names:
+def _require_for_production(text: Mapping[str, str], secret_key: str) -> None:
+    for name in ("UWSGI_DEBUG", "FLASK_DEBUG"):
+        if _yes_or_no(text, name):
+            raise Refusal(
+                f"ENVIRONMENT is 'production' and {name} is {text[name]!r}; strangers would see the"
+                f" app's inner life there, so leave {name} empty."
+            )
+    if not text["SERVER_NAMES"].split():
         raise Refusal(
             "ENVIRONMENT is 'production' and SERVER_NAMES is empty; name the hosts you serve,"
             " as in SERVER_NAMES=example.com."
@@ -212,4 +251,21 @@ def _require_for_production(names: list[str], secret_key: str) -> None:
         raise Refusal(
             "ENVIRONMENT is 'production' and there is no secret key; set SECRET_KEY_FILE, or"
             " SECRET_KEY, for example to what `openssl rand -hex 32` prints."
+        )
+
+
+def _guard_debugger(text: Mapping[str, str]) -> None:
+    """The debugger runs any code for whoever has its PIN, so not everybody may come near it."""
+    passwords = Path(text["DEBUG_PASSWORD_FILE"])
+    if not passwords.exists():
+        raise Refusal(
+            f"DEBUG_PASSWORD_FILE is {str(passwords)!r}, which does not exist; make it with"
+            " htpasswd -B -c, or leave it at /dev/null."
+        )
+    guarded = text["DEBUG_ALLOW"].split() or passwords.is_file()
+    if not guarded and not ipaddress.ip_address(text["HTTP_ADDRESS"]).is_loopback:
+        raise Refusal(
+            f"UWSGI_DEBUG is on and HTTP_ADDRESS is {text['HTTP_ADDRESS']!r}, where others reach it;"
+            " set HTTP_ADDRESS=127.0.0.1, or say who may use it with DEBUG_ALLOW or"
+            " DEBUG_PASSWORD_FILE."
         )

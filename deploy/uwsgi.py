@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from deploy.knobs import PROJECT, Knobs
@@ -11,6 +12,7 @@ from deploy.refusal import Refusal
 
 # What a unix socket's address holds (sun_path in unix(7), less the closing NUL).
 _LONGEST_SOCKET_PATH = 107
+_SWITCHES = {"UWSGI_DEBUG", "FLASK_DEBUG"}
 
 
 def command(knobs: Knobs, section: str = "uwsgi") -> list[str]:
@@ -23,8 +25,15 @@ def command(knobs: Knobs, section: str = "uwsgi") -> list[str]:
     program = Path(sys.executable).with_name("uwsgi")
     if not program.exists():
         raise Refusal(f"{program} does not exist; install requirements.txt with this Python.")
-    mounts = [word for mount in knobs.mounts for word in ("--mount", mount.uwsgi_option)]
-    return [str(program), "--ini", f"{PROJECT / 'uwsgi.ini'}:{section}", *mounts]
+    mounts = knobs.mounts
+    if knobs.debugger:
+        # The app wrapped, and the only place where the wrapper is ever named: see that module.
+        mounts = [
+            replace(mount, target=f"deploy.worker.debugged:app_{number}")
+            for number, mount in enumerate(mounts)
+        ]
+    options = [word for mount in mounts for word in ("--mount", mount.uwsgi_option)]
+    return [str(program), "--ini", f"{PROJECT / 'uwsgi.ini'}:{section}", *options]
 
 
 def environment(knobs: Knobs, instance: str) -> dict[str, str]:
@@ -41,13 +50,15 @@ def environment(knobs: Knobs, instance: str) -> dict[str, str]:
             f"RUN_DIR is {str(knobs.run_dir)!r}, too long for the path of a unix socket;"
             " choose a shorter one."
         )
-    return knobs.environment | {
+    given = knobs.environment | {
         "INSTANCE": instance,
         "SOCKETS": str(sockets),
         "PYTHON": sys.executable,
         # What the app writes to standard output is its log: show it at once.
         "PYTHONUNBUFFERED": "1",
     }
+    # Switched off is not there at all: uWSGI and Flask take note of an empty one, too.
+    return {name: text for name, text in given.items() if text or name not in _SWITCHES}
 
 
 def preflight(knobs: Knobs) -> None:

@@ -10,14 +10,33 @@ cd "$1"
 shift
 
 rm -rf nginx/*  # but not the folder itself, which may be a mount
-mkdir -p nginx/mounts nginx/servers spool
+mkdir -p nginx/mounts nginx/mode nginx/servers spool
 cp -R "$source/." nginx/
 cd nginx
 
 # fill_in TEMPLATE RESULT: only these names are replaced, nginx's own variables stay.
 fill_in() {
-    envsubst '$LISTEN $SERVER_NAMES $MAX_BODY_SIZE $REQUEST_TIMEOUT $MOUNT' <"$1.template" >"$2"
+    envsubst '$LISTEN $SERVER_NAMES $MAX_BODY_SIZE $REQUEST_TIMEOUT $MOUNT $DEBUG_PASSWORD_FILE' <"$1.template" >"$2"
 }
+
+case $(echo "$UWSGI_DEBUG" | tr '[:upper:]' '[:lower:]') in
+1 | true | yes | on)
+    # Whoever looks into a stopped request takes more time than any request should.
+    export REQUEST_TIMEOUT=86400
+    cp modes/debugger.conf mode/
+    if [ -n "$DEBUG_ALLOW" ]; then
+        for network in $DEBUG_ALLOW; do echo "allow $network;"; done >mode/allow.conf
+        echo "deny all;" >>mode/allow.conf
+    fi
+    if [ -f "$DEBUG_PASSWORD_FILE" ]; then
+        export DEBUG_PASSWORD_FILE
+        fill_in modes/debugger-passwords.conf mode/debugger-passwords.conf
+    fi
+    ;;
+*)
+    if [ "$ENVIRONMENT" = production ]; then cp modes/production.conf mode/; fi
+    ;;
+esac
 
 # No name given is any name: this server is then the only one, and gets what others would.
 if [ -n "$SERVER_NAMES" ]; then

@@ -1,0 +1,1 @@
+"""Python that runs inside a uWSGI worker, beside the app or around it."""

@@ -1,0 +1,317 @@
+"""Werkzeug's interactive debugger, for any number of uWSGI workers.
+
+A traceback lives in the worker that caught it, and the next command of its page may reach any
+other one. There the stock debugger runs the view again; or it answers with a frame of somebody
+else's request, since it finds frames by ``id()`` and forked workers give out the same ones.
+
+Each page carries a *secret*, which the page's own JavaScript sends back with every command. Here
+the secret names the worker and the traceback. A worker that gets a command for another one hands
+it over; a command whose traceback is gone is answered with 410, and never with the app.
+
+This rests on methods of Werkzeug 3.1 that have public names, but are not documented.
+"""
+
+import hashlib
+import hmac
+import io
+import os
+import secrets
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
+from contextvars import Context
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from markupsafe import escape
+from werkzeug import Request, Response
+from werkzeug.debug import DebuggedApplication
+from werkzeug.debug.console import ThreadedStream
+from werkzeug.debug.tbtools import DebugFrameSummary, DebugTraceback
+
+from deploy.refusal import Refusal
+from deploy.worker.handover import Gone, Handover
+
+# Frames a worker keeps. The newest traceback is kept whole, however deep it is.
+FRAMES = 500
+# Bytes of a failed request's unread body that are kept with its frames.
+BODY = 1024 * 1024
+# Wrong PINs, in all workers together, after which no PIN is taken until the next start.
+GUESSES = 10
+# Seconds that a command waits for an earlier one on the same traceback.
+PATIENCE = 10
+
+GONE = (
+    "This traceback is gone: the worker that kept it has ended, or newer ones took its place."
+    " Repeat the request that failed, and use the new page."
+)
+
+
+class Body:
+    """The body of a request. ``detach()`` makes it independent of the server.
+
+    uWSGI's own stream belongs to a thread, not to a request: read later, in a console, it would
+    give away the body of another user's request.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._stream)
+
+    def detach(self) -> None:
+        """Keep what has not been read yet, up to a limit, and let go of the server's stream."""
+        stream, self._stream = self._stream, io.BytesIO()
+        with suppress(OSError):  # the client went away; then this is all there is
+            self._stream = io.BytesIO(stream.read(BODY))
+
+
+@dataclass(eq=False)
+class Traceback:
+    """What is kept of one exception: frames by their ``id()``, and how to get into their context."""
+
+    error: BaseException
+    frames: dict[int, DebugFrameSummary]
+    contexts: list[AbstractContextManager]
+    # A Flask request context can be entered by one thread at a time.
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def evaluate(self, frame: DebugFrameSummary, command: str) -> str:
+        """Run a command in a frame, and return what the console shows, as HTML."""
+        # A console puts this stream into place of sys.stdout and takes it away when done, also
+        # from under a command that still runs in another thread. So let it find it in place.
+        Context().run(ThreadedStream.push)
+        try:
+            with ExitStack() as stack:
+                for context in list(self.contexts):
+                    stack.enter_context(context)
+                return frame.eval(command)
+        except BaseException as error:  # exit() too: it would end the worker
+            del frame.console  # it may be left in the middle of a block
+            return (
+                f"&gt;&gt;&gt; {escape(command)}\n{escape(repr(error))} was caught, so the worker"
+                " goes on. This console begins anew.\n"
+            )
+
+    def dissolve(self) -> None:
+        """Undo the cycles it is part of, so that its locals are freed now and not some day."""
+        self.contexts.clear()
+        self.error.__traceback__ = None
+
+
+class Tracebacks:
+    """The newest tracebacks of this worker, by secret."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Traceback] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, traceback: Traceback) -> str:
+        """Keep one, let go of the oldest beyond the limit, and return the new one's secret."""
+        secret = f"{os.getpid()}-{secrets.token_urlsafe(16)}"
+        with self._lock:
+            self._kept[secret] = traceback
+            while len(self._kept) > 1 and sum(len(t.frames) for t in self._kept.values()) > FRAMES:
+                self._kept.pop(next(iter(self._kept))).dissolve()
+        return secret
+
+    def get(self, secret: str) -> Traceback | None:
+        """The traceback with that secret, if this worker has it."""
+        return self._kept.get(secret)
+
+
+class Debugger(DebuggedApplication):
+    """Shows what an app raises, with a console in every frame for whoever has the PIN.
+
+    Args:
+        app: the app to watch.
+        tracebacks: where this worker keeps its own; one for all mounts.
+        handover: the way to the other workers; one for all mounts.
+        pin: the PIN; the same in every worker and for all mounts.
+        hosts: host names that may use consoles; one that begins with a dot includes subdomains.
+
+    Raises:
+        Refusal: the app has a debugger already. It would get the commands first, and obey them
+            without this PIN.
+    """
+
+    def __init__(
+        self, app: Any, tracebacks: Tracebacks, handover: Handover, pin: str, hosts: list[str]
+    ) -> None:
+        if any(isinstance(a, DebuggedApplication) for a in (app, getattr(app, "wsgi_app", None))):
+            raise Refusal(
+                "UWSGI_DEBUG is set, and the app wraps itself in a DebuggedApplication of its own;"
+                " take that out of the app, it is not needed."
+            )
+        super().__init__(app, evalex=True, pin_logging=False)
+        self.pin = pin
+        self.trusted_hosts = hosts
+        self.tracebacks = tracebacks
+        self.handover = handover
+
+    @property
+    def pin_cookie_name(self) -> str:
+        """The cookie of those who gave the PIN. Its name is as hard to guess as the PIN."""
+        return f"__debugger_{_digest('cookie', self.pin)[:20]}"
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer a command, or else let the app answer."""
+        request = Request(environ, populate_request=False)
+        if request.args.get("__debugger__") != "yes":
+            return self.debug_application(environ, start_response)
+        # Whoever types "resource" into a console sends a frame with it.
+        if request.args.get("cmd") == "resource" and "frm" not in request.args:
+            response = self.get_resource(request, request.args.get("f", ""))
+        else:
+            response = self.answer_in_owner(request)
+            response.cache_control.no_store = True
+        return response(environ, start_response)
+
+    def answer_in_owner(self, request: Request) -> Response:
+        """Answer a command, in this worker or in the one that its secret names."""
+        pid = request.args.get("s", "").partition("-")[0]
+        try:
+            if pid == str(os.getpid()):
+                return self.answer(request)
+            return self.handover.ask(int(pid), request.environ)
+        except (Gone, ValueError):
+            return Response(GONE, 410)
+
+    def answer(self, request: Request) -> Response:
+        """Answer a command about a traceback of this worker."""
+        traceback = self.tracebacks.get(request.args.get("s", ""))
+        command = request.args.get("cmd", "")
+        if traceback is None:
+            return Response(GONE, 410)
+        if not self.check_host_trust(request.environ):
+            return Response("SERVER_NAMES does not have this host name.", 400)
+        if "frm" not in request.args and command == "pinauth":
+            return self.pin_auth(request)
+        if "frm" not in request.args and command == "printpin":
+            return Response()  # it was printed at the start; strangers do not write into the log
+        if not self.check_pin_trust(request.environ):
+            return Response("Enter the PIN first; it is in the log, where the app started.", 403)
+        frame = traceback.frames.get(request.args.get("frm", 0, int))
+        if frame is None:
+            return Response(GONE, 410)
+        if not traceback.lock.acquire(timeout=PATIENCE):
+            return Response("An earlier command on this page is still running.", 503)
+        try:
+            # In a context of its own, or this thread would keep the frame, and lose its stdout.
+            html = Context().run(traceback.evaluate, frame, command)
+        finally:
+            traceback.lock.release()
+        return _html(html, 200)
+
+    def pin_auth(self, request: Request) -> Response:
+        """Take a PIN. All guesses of all workers are counted, before they are looked at."""
+        if not self.check_pin_trust(request.environ):
+            exhausted = self.handover.tally("guesses") > GUESSES
+            guess = request.args.get("pin", "").strip().replace("-", "")
+            right = hmac.compare_digest(guess.encode(), self.pin.replace("-", "").encode())
+            if exhausted or not right:
+                return Response(
+                    f'{{"auth": false, "exhausted": {str(exhausted).lower()}}}',
+                    mimetype="application/json",
+                )
+            self.handover.forget_tally("guesses")
+        return super().pin_auth(request)
+
+    def debug_application(self, environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        """Let the app answer; show and keep what it raises."""
+        environ = environ.copy()  # uWSGI uses the same dictionary for the next request
+        environ["wsgi.input"] = body = Body(environ["wsgi.input"])
+        contexts: list[AbstractContextManager] = []
+        environ["werkzeug.debug.preserve_context"] = contexts.append  # Flask looks for it
+        try:
+            chunks = self.app(environ, start_response)
+            try:
+                for chunk in chunks:  # not `yield from`, which would close it a second time
+                    yield chunk
+            finally:
+                if hasattr(chunks, "close"):
+                    chunks.close()
+        except Exception as error:
+            body.detach()
+            shown = DebugTraceback(error, skip=1, hide=not self.show_hidden_frames)
+            # Not to wsgi.errors: uWSGI's is not flushed before it is full.
+            print(shown.render_traceback_text(), end="", file=sys.stderr, flush=True)
+            frames = {id(frame): frame for frame in shown.all_frames}
+            secret = self.tracebacks.keep(Traceback(error, frames, contexts))
+            self.handover.listen(self.answer)
+            html = shown.render_debugger_html(
+                evalex=self.check_host_trust(environ),
+                secret=secret,
+                evalex_trusted=bool(self.check_pin_trust(environ)),
+            )
+            response = _html(html, 500)
+            response.cache_control.no_store = True
+            try:
+                # WSGI wants sys.exc_info() with a second start_response(); uWSGI would raise it.
+                yield from response(environ, start_response)
+            except OSError:
+                print("The response had begun, so there is no page.", file=sys.stderr, flush=True)
+
+
+def pin(environ: Mapping[str, str]) -> str:
+    """The PIN: ``WERKZEUG_DEBUG_PIN``, or else one that stays the same on this machine.
+
+    Werkzeug's own would be another in each process where there is no network interface (it asks
+    ``uuid.getnode()``), and another in each login session (it reads ``/proc/self/cgroup``).
+
+    Raises:
+        Refusal: ``WERKZEUG_DEBUG_PIN`` is no PIN, "off" among others; or there is nothing to
+            make one of.
+    """
+    chosen = environ.get("WERKZEUG_DEBUG_PIN", "")
+    if chosen:
+        if not chosen.isascii() or not chosen.replace("-", "").isdecimal():
+            raise Refusal(
+                f"WERKZEUG_DEBUG_PIN is {chosen!r}; write digits, with or without dashes, as in"
+                " 123-456-789. The PIN cannot be switched off."
+            )
+        return chosen
+    for name in "/etc/machine-id", "/proc/sys/kernel/random/boot_id":
+        with suppress(OSError):
+            if machine := Path(name).read_text().strip():
+                break
+    else:
+        raise Refusal("This machine has no id to make a PIN of; set WERKZEUG_DEBUG_PIN.")
+    # The host name tells containers apart, which may have all the rest in common.
+    number = int(_digest(machine, os.uname().nodename, os.getuid(), environ["MOUNTS"]), 16)
+    digits = f"{number % 10**9:09}"
+    return f"{digits[:3]}-{digits[3:6]}-{digits[6:]}"
+
+
+def trusted_hosts(server_names: str) -> list[str]:
+    """The host names in ``SERVER_NAMES``, as Werkzeug writes them; this machine's if it is empty.
+
+    nginx's ``*.example.com`` becomes ``.example.com``, which includes ``example.com``. The list is
+    never empty: to Werkzeug that would mean every host.
+    """
+    names = [name.lower().removeprefix("*") for name in server_names.split()]
+    return names or [".localhost", "127.0.0.1"]
+
+
+def banner(pin: str, hosts: list[str]) -> str:
+    """What the log says when the debugger starts."""
+    return (
+        "\n*** UWSGI_DEBUG is on: this instance runs any code for whoever has the PIN. ***\n"
+        f"*** Debugger PIN: {pin}\n"
+        f"*** Consoles work at: {' '.join(hosts)}\n"
+    )
+
+
+def _html(html: str, status: int) -> Response:
+    # What people print may hold halves of surrogate pairs, which UTF-8 cannot say.
+    return Response(html.encode(errors="replace"), status, mimetype="text/html")
+
+
+def _digest(*words: object) -> str:
+    return hashlib.blake2b(repr(words).encode(), digest_size=16).hexdigest()
