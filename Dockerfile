@@ -12,6 +12,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev libpcre2-dev
 
+WORKDIR /build
 RUN python -m venv /venv
 COPY requirements.txt .
 RUN --mount=type=cache,target=/root/.cache/pip \
@@ -32,7 +33,8 @@ COPY . .
 # Compiled once here, since the running container cannot write.
 RUN python -m compileall -q .
 
-USER app
+# Numbers, since Kubernetes cannot tell from a name that it is not root's.
+USER 10001:10001
 ENV PATH=/venv/bin:$PATH RUN_DIR=/run/web
 # SIGTERM, which Docker sends by itself, is a graceful stop: see uwsgi.ini.
 CMD ["python", "-m", "deploy", "app"]
@@ -53,7 +55,7 @@ RUN groupadd --gid 10001 web && \
 
 COPY nginx /etc/nginx/bundle
 
-USER web
+USER 10002:10001
 # In here; which address that is outside is the compose file's business.
 ENV LISTEN=8080
 EXPOSE 8080

@@ -9,7 +9,7 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -169,13 +169,16 @@ def _check_size(text: Mapping[str, str], name: str) -> None:
     match = re.fullmatch(r"([0-9]{1,12})([kmgKMG]?)", text[name])
     if not match or int(match[1]) * _UNITS[match[2].lower()] < 1:
         raise Refusal(
-            f"{name} is {text[name]!r}; write a size above 0 in bytes, or with k, m or g, as in 16m."
+            f"{name} is {text[name]!r}; write a size above 0 in bytes, or with k, m or g behind it,"
+            " as in 16m."
         )
 
 
 def _check_cpus(text: Mapping[str, str], name: str) -> None:
     if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text[name]):
-        raise Refusal(f"{name} is {text[name]!r}; write a number of CPUs such as 1.5, or 0 for all.")
+        raise Refusal(
+            f"{name} is {text[name]!r}; write a number of CPUs such as 1.5, or 0 for all."
+        )
 
 
 def _check_address(text: Mapping[str, str], name: str) -> None:
@@ -265,7 +268,7 @@ def _guard_debugger(text: Mapping[str, str]) -> None:
     guarded = text["DEBUG_ALLOW"].split() or passwords.is_file()
     if not guarded and not ipaddress.ip_address(text["HTTP_ADDRESS"]).is_loopback:
         raise Refusal(
-            f"UWSGI_DEBUG is on and HTTP_ADDRESS is {text['HTTP_ADDRESS']!r}, where others reach it;"
-            " set HTTP_ADDRESS=127.0.0.1, or say who may use it with DEBUG_ALLOW or"
+            f"UWSGI_DEBUG is on and HTTP_ADDRESS is {text['HTTP_ADDRESS']!r}, where others reach"
+            " it; set HTTP_ADDRESS=127.0.0.1, or say who may use it with DEBUG_ALLOW or"
             " DEBUG_PASSWORD_FILE."
         )

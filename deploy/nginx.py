@@ -46,7 +46,10 @@ def test(knobs: Knobs, directory: Path) -> None:
     """
     directory.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [*command(directory), "-t", "-q"], env=environment(knobs), stdin=subprocess.DEVNULL, check=False
+        [*command(directory), "-t", "-q"],
+        env=environment(knobs),
+        stdin=subprocess.DEVNULL,
+        check=False,
     )
     if done.returncode:
         raise Refusal("nginx refuses its configuration; see its message above.")
@@ -56,9 +59,12 @@ def _refuse_old(program: Path) -> None:
     said = subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stderr
     match = re.search(r"nginx/(\d+)\.(\d+)", said)
     if not match:
-        raise Refusal(f"{program} does not tell its version ({said.strip()!r}); install nginx anew.")
+        raise Refusal(
+            f"{program} does not tell its version ({said.strip()!r}); install nginx anew."
+        )
     if (int(match[1]), int(match[2])) < OLDEST:
         wanted = ".".join(map(str, OLDEST))
         raise Refusal(
-            f"{program} is nginx {match[1]}.{match[2]}, which is too old; install {wanted} or newer."
+            f"{program} is nginx {match[1]}.{match[2]}, which is too old;"
+            f" install {wanted} or newer."
         )

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import fcntl
 import http.client
+import os
 import shutil
 import signal
 import socket
@@ -110,7 +111,7 @@ def _answers(knobs: Knobs) -> bool:
 
 def _reachable(knobs: Knobs) -> str:
     """An address to reach this machine at: 0.0.0.0 and :: mean all of them."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(knobs.http_address, knobs.http_address)  # noqa: S104
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(knobs.http_address, knobs.http_address)
 
 
 def _address(knobs: Knobs) -> str:
@@ -155,6 +156,8 @@ def own_run_dir(run_dir: Path) -> Iterator[None]:
             " name a folder of your own."
         ) from None
     with lock:
+        # A server that takes this process's place goes on holding it.
+        os.set_inheritable(lock.fileno(), True)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

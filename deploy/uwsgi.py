@@ -79,7 +79,7 @@ def preflight(knobs: Knobs) -> None:
 
 
 def become(knobs: Knobs, instance: str, section: str = "uwsgi") -> None:
-    """Replace this process by uWSGI, which is then what a container's or systemd's signals reach."""
+    """Replace this process by uWSGI, so that a container's or systemd's signals reach it."""
     os.chdir(PROJECT)
     arguments = command(knobs, section)
     os.execve(arguments[0], arguments, environment(knobs, instance))

@@ -16,6 +16,7 @@ cd nginx
 
 # fill_in TEMPLATE RESULT: only these names are replaced, nginx's own variables stay.
 fill_in() {
+    # shellcheck disable=SC2016  # names for envsubst, not for this shell
     envsubst '$LISTEN $SERVER_NAMES $MAX_BODY_SIZE $REQUEST_TIMEOUT $MOUNT $DEBUG_PASSWORD_FILE' <"$1.template" >"$2"
 }
 
@@ -55,6 +56,7 @@ done
 
 outside=yes
 number=0
+# shellcheck disable=SC2153  # MOUNTS is all of them, MOUNT one
 for mount in $MOUNTS; do
     number=$((number + 1))
     path=${mount%%=*}

@@ -1,0 +1,76 @@
+# What people do with this bundle. `make` alone lists it.
+
+PYTHON ?= python3
+ARGS ?=
+
+# The virtual environment is made once, and brought up to date when a lock file changes.
+RUNTIME = .venv/.runtime
+DEV = .venv/.dev
+PIP_INSTALL = .venv/bin/pip --disable-pip-version-check install --quiet \
+	--require-hashes --use-pep517 -r
+LOCK = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command "make lock" $(ARGS)
+# try_files asks the file system at each request. The cache that gixy wants for it would go on
+# serving the files of a release that has been replaced.
+GIXY_SKIPS = try_files_is_evil_too
+SHELL_SCRIPTS = .ci/run $(wildcard *.sh */*.sh */*/*.sh)
+
+.PHONY: help
+help:    ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: serve
+serve: prerequisites $(RUNTIME)    ## serve the app with nginx and uWSGI; Ctrl-C stops both
+	@exec .venv/bin/python -m deploy serve
+
+.PHONY: dev
+dev: $(RUNTIME)    ## serve the app with Flask's own reloader and debugger
+	@exec .venv/bin/python -m deploy dev
+
+.PHONY: local
+local: prerequisites $(RUNTIME)    ## serve the app with uWSGI alone, as in production but for nginx
+	@exec .venv/bin/python -m deploy local
+
+.PHONY: test
+test: prerequisites $(DEV)    ## run every test; ARGS="-k upload" goes to pytest
+	@exec .venv/bin/pytest $(ARGS)
+
+.PHONY: quick
+quick: prerequisites $(DEV)    ## run the tests that take no more than a few seconds
+	@exec .venv/bin/pytest -m "not slow" $(ARGS)
+
+.PHONY: lint
+lint: prerequisites $(DEV)    ## look for mistakes in Python, shell, Dockerfile, nginx, Compose
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/shellcheck $(SHELL_SCRIPTS)
+	.venv/bin/hadolint Dockerfile
+	.venv/bin/python -m deploy render .run/lint
+	.venv/bin/gixy --skips $(GIXY_SKIPS) .run/lint/nginx/nginx.conf
+	if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi
+
+.PHONY: lock
+lock: $(DEV)    ## pin requirements*.in with hashes; ARGS=--upgrade takes the newest
+	$(LOCK) --output-file requirements.txt requirements.in
+	$(LOCK) --output-file requirements-dev.txt requirements-dev.in
+
+.PHONY: clean
+clean:    ## remove what the targets above have made
+	rm -rf .venv .run .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -r {} +
+
+.PHONY: prerequisites
+prerequisites:
+	@sh deploy/prerequisites.sh run
+
+$(RUNTIME): requirements.txt
+	@PYTHON="$(PYTHON)" sh deploy/prerequisites.sh build
+	@echo "Installing requirements.txt into .venv (compiles uWSGI the first time) ..."
+	@"$(PYTHON)" -m venv .venv
+	@$(PIP_INSTALL) requirements.txt
+	@touch $@
+
+$(DEV): requirements-dev.txt $(RUNTIME)
+	@echo "Installing requirements-dev.txt into .venv ..."
+	@$(PIP_INSTALL) requirements-dev.txt
+	@touch $@
