@@ -32,11 +32,11 @@ local: prerequisites $(RUNTIME)    ## serve the app with uWSGI alone, as in prod
 	@exec .venv/bin/python -m deploy local
 
 .PHONY: test
-test: prerequisites $(DEV)    ## run every test; ARGS="-k upload" goes to pytest
+test: test-prerequisites $(DEV)    ## run every test; ARGS="-k upload" goes to pytest
 	@exec .venv/bin/pytest $(ARGS)
 
 .PHONY: quick
-quick: prerequisites $(DEV)    ## run the tests that take no more than a few seconds
+quick: test-prerequisites $(DEV)    ## run the tests that take no more than a few seconds
 	@exec .venv/bin/pytest -m "not slow" $(ARGS)
 
 .PHONY: lint
@@ -62,6 +62,10 @@ clean:    ## remove what the targets above have made
 .PHONY: prerequisites
 prerequisites:
 	@sh deploy/prerequisites.sh run
+
+.PHONY: test-prerequisites
+test-prerequisites:
+	@sh deploy/prerequisites.sh test
 
 $(RUNTIME): requirements.txt
 	@PYTHON="$(PYTHON)" sh deploy/prerequisites.sh build

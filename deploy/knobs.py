@@ -4,6 +4,7 @@
 overrides that, and the environment overrides both, just as Compose does it.
 """
 
+import io
 import ipaddress
 import math
 import os
@@ -15,6 +16,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from deploy import mounts
 from deploy.mounts import Mount
@@ -27,6 +29,8 @@ DEFAULTS = PROJECT / "deploy" / "defaults.env"
 # names that people give to their own (HTTP_PROXY, SECRET_KEY_BASE).
 _ALIKE = 0.84
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+# More than any body or container needs, and well below what nginx can count to.
+_LARGEST = 1024 * _UNITS["g"]
 _HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:]+\]")
 
 
@@ -64,7 +68,12 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     text = defaults | _env_file(project / ".env") | dict(environ)
     _refuse_misspelt(text, defaults)
     for name in ("SECRET_KEY_FILE", "DEBUG_PASSWORD_FILE", "RUN_DIR"):
+        if not text[name]:
+            raise Refusal(f"{name} is ''; write a path, or leave it out for {defaults[name]}.")
         text[name] = str((project / text[name]).absolute())
+    _check_run_dir(text)
+    for name in ("MOUNTS", "SERVER_NAMES", "TRUSTED_PROXIES", "DEBUG_ALLOW"):
+        _check_spaces(text, name)
 
     workers = _whole_number(text, "WORKERS", 1, 1024) if text["WORKERS"] else usable_cpus()
     _whole_number(text, "THREADS", 1, 1024)
@@ -140,7 +149,20 @@ def usable_cpus() -> int:
 
 
 def _env_file(path: Path) -> dict[str, str]:
-    return {name: value or "" for name, value in dotenv_values(path).items()}
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refusal(f"{path} cannot be read ({error}); make it a text file of yours.") from None
+    # dotenv_values() would leave out what it does not understand.
+    for line in parse_stream(io.StringIO(text)):
+        if line.error or (line.key and line.value is None):
+            raise Refusal(
+                f"{path} has {line.original.string.strip()!r} in line {line.original.line}, which"
+                " sets nothing; write NAME=value, or a # before it."
+            )
+    return {name: value or "" for name, value in dotenv_values(stream=io.StringIO(text)).items()}
 
 
 def _refuse_misspelt(text: Mapping[str, str], knobs: Mapping[str, str]) -> None:
@@ -150,7 +172,7 @@ def _refuse_misspelt(text: Mapping[str, str], knobs: Mapping[str, str]) -> None:
                 f"{name} is set, and uWSGI takes every UWSGI_* variable for an option of its own;"
                 " put the option into uwsgi.ini, or give the variable another name."
             )
-        if close := get_close_matches(name, knobs, n=1, cutoff=_ALIKE):
+        if close := get_close_matches(name.upper(), knobs, n=1, cutoff=_ALIKE):
             raise Refusal(
                 f"{name} is set to {text[name]!r}, but there is no such knob;"
                 f" write {close[0]} (all of them are in deploy/defaults.env)."
@@ -167,10 +189,10 @@ def _whole_number(text: Mapping[str, str], name: str, least: int, most: int) -> 
 
 def _check_size(text: Mapping[str, str], name: str) -> None:
     match = re.fullmatch(r"([0-9]{1,12})([kmgKMG]?)", text[name])
-    if not match or int(match[1]) * _UNITS[match[2].lower()] < 1:
+    if not match or not 1 <= int(match[1]) * _UNITS[match[2].lower()] <= _LARGEST:
         raise Refusal(
-            f"{name} is {text[name]!r}; write a size above 0 in bytes, or with k, m or g behind it,"
-            " as in 16m."
+            f"{name} is {text[name]!r}; write a size from 1 to 1024g: a number of bytes, or with k,"
+            " m or g behind it, as in 16m."
         )
 
 
@@ -181,20 +203,49 @@ def _check_cpus(text: Mapping[str, str], name: str) -> None:
         )
 
 
+def _check_run_dir(text: Mapping[str, str]) -> None:
+    # To uWSGI a socket's name with a colon in it is a TCP port, open to the network, and uwsgi.ini
+    # writes the name into a line of shell.
+    if odd := re.search(r"[:'$`\\\x00-\x1f]", text["RUN_DIR"]):
+        raise Refusal(
+            f"RUN_DIR is {text['RUN_DIR']!r}, and uWSGI does not take {odd[0]!r} for a part of a"
+            " socket's name; name another folder."
+        )
+
+
+def _check_spaces(text: Mapping[str, str], name: str) -> None:
+    # A no-break space, say, from a web page: a space to Python, but not to nginx/start.sh.
+    for character in text[name]:
+        if character.isspace() and character not in " \t\n":
+            raise Refusal(
+                f"{name} is {text[name]!r}, with {character!r} in it; write plain spaces."
+            )
+
+
 def _check_address(text: Mapping[str, str], name: str) -> None:
     try:
-        ipaddress.ip_address(text[name])
+        ipaddress.ip_address(_without_zone(text[name]))
     except ValueError:
         raise Refusal(
             f"{name} is {text[name]!r}; write an IP address such as 127.0.0.1, or 0.0.0.0 for all."
         ) from None
 
 
+def _without_zone(address: str) -> str:
+    # To Python whatever follows the % in fe80::1%eth0 is fine; nginx knows no zones at all.
+    if "%" in address:
+        raise ValueError("it has a zone")
+    return address
+
+
 def _check_networks(text: Mapping[str, str], name: str) -> None:
     for word in text[name].split():
         try:
             # Strict, as nginx is not: what looks like one machine would let its neighbours in.
-            ipaddress.ip_network(word)
+            ipaddress.ip_network(_without_zone(word))
+            # Nor does it know 10.0.0.0/255.0.0.0.
+            if re.search("/.*[.:]", word):
+                raise ValueError("the part behind / is not a number of bits")
         except ValueError as error:
             raise Refusal(
                 f"{name} has {word!r} ({error}); write IP addresses and networks such as"

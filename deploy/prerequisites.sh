@@ -3,6 +3,7 @@
 #
 #   sh deploy/prerequisites.sh build    Python with venv, and what uWSGI is compiled with
 #   sh deploy/prerequisites.sh run      nginx and envsubst, installed if that needs no password
+#   sh deploy/prerequisites.sh test     these and, as root, Chromium; without it its tests skip
 #
 # If something is missing, one sentence on standard error says what to type, and the exit status
 # is 1. PYTHON names the interpreter to build with, CC the compiler, as for make and pip.
@@ -63,8 +64,13 @@ run)
     has nginx || lacks nginx nginx
     has envsubst || lacks envsubst gettext-base
     ;;
+test)
+    has nginx || lacks nginx nginx
+    has envsubst || lacks envsubst gettext-base
+    if [ "$(id -u)" -eq 0 ] && has apt-get; then has chromium || lacks Chromium chromium; fi
+    ;;
 *)
-    echo "usage: sh $0 build|run" >&2
+    echo "usage: sh $0 build|run|test" >&2
     exit 2
     ;;
 esac
@@ -78,9 +84,9 @@ elif [ "$(id -u)" -eq 0 ]; then
     install_packages
     exit
 elif has sudo && sudo -n true 2>/dev/null; then
-    exec sudo -n sh "$0" run
+    exec sudo -n sh "$0" "$1"
 else
-    advice="As root, type: sh $0 run"
+    advice="As root, type: sh $0 $1"
 fi
 echo "This machine lacks $missing. $advice" >&2
 exit 1

@@ -11,6 +11,7 @@ it over; a command whose traceback is gone is answered with 410, and never with 
 This rests on methods of Werkzeug 3.1 that have public names, but are not documented.
 """
 
+import gc
 import hashlib
 import hmac
 import io
@@ -36,6 +37,8 @@ from deploy.worker.handover import Gone, Handover
 
 # Frames a worker keeps. The newest traceback is kept whole, however deep it is.
 FRAMES = 500
+# Tracebacks that are let go before their memory is. It takes some 0.1 s, so not at each one.
+COLLECT_AFTER = 20
 # Bytes of a failed request's unread body that are kept with its frames.
 BODY = 1024 * 1024
 # Wrong PINs, in all workers together, after which no PIN is taken until the next start.
@@ -76,7 +79,6 @@ class Body:
 class Traceback:
     """What is kept of one exception: frames by their ``id()``, and how to get into their context."""
 
-    error: BaseException
     frames: dict[int, DebugFrameSummary]
     contexts: list[AbstractContextManager]
     # A Flask request context can be entered by one thread at a time.
@@ -99,17 +101,13 @@ class Traceback:
                 " goes on. This console begins anew.\n"
             )
 
-    def dissolve(self) -> None:
-        """Undo the cycles it is part of, so that its locals are freed now and not some day."""
-        self.contexts.clear()
-        self.error.__traceback__ = None
-
 
 class Tracebacks:
     """The newest tracebacks of this worker, by secret."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Traceback] = {}
+        self._dropped = 0
         self._lock = threading.Lock()
 
     def keep(self, traceback: Traceback) -> str:
@@ -118,7 +116,13 @@ class Tracebacks:
         with self._lock:
             self._kept[secret] = traceback
             while len(self._kept) > 1 and sum(len(t.frames) for t in self._kept.values()) > FRAMES:
-                self._kept.pop(next(iter(self._kept))).dissolve()
+                del self._kept[next(iter(self._kept))]
+                self._dropped += 1
+            # Frames are in cycles (Flask's hold the exception, a request its environ), and Python
+            # counts objects, not their megabytes, before it looks for cycles by itself.
+            if self._dropped >= COLLECT_AFTER:
+                self._dropped = 0
+                gc.collect()
         return secret
 
     def get(self, secret: str) -> Traceback | None:
@@ -163,6 +167,9 @@ class Debugger(DebuggedApplication):
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer a command, or else let the app answer."""
         request = Request(environ, populate_request=False)
+        if "QUERY_STRING" not in environ and "?" in environ.get("REQUEST_URI", ""):
+            # uWSGI leaves out what does not fit into its buffer: it may have been a command.
+            return Response("The URL is too long.", 414)(environ, start_response)
         if request.args.get("__debugger__") != "yes":
             return self.debug_application(environ, start_response)
         # Whoever types "resource" into a console sends a frame with it.
@@ -239,24 +246,31 @@ class Debugger(DebuggedApplication):
                     chunks.close()
         except Exception as error:
             body.detach()
-            shown = DebugTraceback(error, skip=1, hide=not self.show_hidden_frames)
-            # Not to wsgi.errors: uWSGI's is not flushed before it is full.
-            print(shown.render_traceback_text(), end="", file=sys.stderr, flush=True)
-            frames = {id(frame): frame for frame in shown.all_frames}
-            secret = self.tracebacks.keep(Traceback(error, frames, contexts))
-            self.handover.listen(self.answer)
-            html = shown.render_debugger_html(
-                evalex=self.check_host_trust(environ),
-                secret=secret,
-                evalex_trusted=bool(self.check_pin_trust(environ)),
-            )
-            response = _html(html, 500)
-            response.cache_control.no_store = True
+            page = self.keep(error, environ, contexts)
             try:
                 # WSGI wants sys.exc_info() with a second start_response(); uWSGI would raise it.
-                yield from response(environ, start_response)
+                yield from page(environ, start_response)
             except OSError:
                 print("The response had begun, so there is no page.", file=sys.stderr, flush=True)
+
+    def keep(
+        self, error: Exception, environ: dict[str, Any], contexts: list[AbstractContextManager]
+    ) -> Response:
+        """Write the traceback to the log, keep it, and return its page."""
+        shown = DebugTraceback(error, skip=1, hide=not self.show_hidden_frames)
+        # Not to wsgi.errors: uWSGI's is not flushed before it is full.
+        print(shown.render_traceback_text(), end="", file=sys.stderr, flush=True)
+        frames = {id(frame): frame for frame in shown.all_frames}
+        secret = self.tracebacks.keep(Traceback(frames, contexts))
+        self.handover.listen(self.answer)
+        html = shown.render_debugger_html(
+            evalex=self.check_host_trust(environ),
+            secret=secret,
+            evalex_trusted=bool(self.check_pin_trust(environ)),
+        )
+        page = _html(html, 500)
+        page.cache_control.no_store = True
+        return page
 
 
 def pin(environ: Mapping[str, str]) -> str:

@@ -1,0 +1,9 @@
+"""The same app with the debugger as everybody sets it up under uWSGI."""
+
+from failing import app
+from flask import Flask
+from werkzeug.debug import DebuggedApplication
+
+app.config["PROPAGATE_EXCEPTIONS"] = True
+app.wsgi_app = DebuggedApplication(app.wsgi_app, evalex=True, pin_security=False)
+wrapped = DebuggedApplication(Flask("wrapped"), evalex=True)

@@ -1,0 +1,351 @@
+"""Sites for the tests: this bundle as it is here, really served, on this machine or in containers.
+
+A site lives in a copy of the project in a folder of its own, so a test can put an app or a `.env`
+beside it, and any number of sites run at once.
+"""
+
+import functools
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import httpx
+import psutil
+from dotenv import dotenv_values
+
+PROJECT = Path(__file__).resolve().parent.parent
+FOREIGN_APPS = Path(__file__).with_name("foreign_apps")
+KNOBS = dotenv_values(PROJECT / "deploy" / "defaults.env")
+
+Seen = TypeVar("Seen")
+# What the fixtures that start a site take: its kind, "host" or "compose", its files and its knobs.
+Serve = Callable[..., "Site"]
+
+
+class NotServedError(Exception):
+    """A site that did not start, with all that it said."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, read to its end."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode()
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+class Site(ABC):
+    """This bundle with some knobs turned, served once `start` has returned.
+
+    Args:
+        files: what lies beside `yourapplication` in this site; folders are copied whole.
+        env_file: the lines of its `.env`.
+        beside: another site, to share its folder.
+        knobs: what its environment says; other knobs of the tester's own shell do not count.
+    """
+
+    def __init__(
+        self,
+        files: Iterable[Path] = (),
+        env_file: str = "",
+        beside: Self | None = None,
+        **knobs: str | int,
+    ) -> None:
+        # A short name, since the path of a unix socket may have no more than 107 bytes.
+        self._own_folder = None if beside else Path(tempfile.mkdtemp(prefix="site"))
+        self.folder = beside.folder if beside else self._own_folder
+        for name in _project_files() if self._own_folder else ():
+            _copy(PROJECT / name, self.folder / name)
+        for file in files:
+            _copy(file, self.folder / file.name)
+        if env_file:
+            (self.folder / ".env").write_text(env_file)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        settings = {"HTTP_PORT": self.port, **knobs}
+        self.environment = {n: v for n, v in os.environ.items() if n not in KNOBS}
+        self.environment |= {name: str(value) for name, value in settings.items()}
+
+    @abstractmethod
+    def start(self) -> None:
+        """Return when it answers.
+
+        Raises:
+            NotServedError: it does not.
+        """
+
+    @abstractmethod
+    def logs(self) -> str:
+        """All that nginx and the apps have said so far."""
+
+    @abstractmethod
+    def clean_up(self) -> None:
+        """Leave nothing of it, in whatever state it is."""
+        if self._own_folder:
+            shutil.rmtree(self._own_folder)
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        try:
+            self.start()
+        except BaseException:
+            self.clean_up()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing of it."""
+        self.clean_up()
+
+    def client(self, **options: Any) -> httpx.Client:
+        """A client with a cookie jar, that takes paths."""
+        return httpx.Client(base_url=self.url, trust_env=False, timeout=30, **options)
+
+    def ask(
+        self,
+        target: str | bytes,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        method: str = "GET",
+        body: bytes = b"",
+    ) -> Answer:
+        """Send a request byte for byte, on a connection of its own.
+
+        Args:
+            target: what stands in the request line; nothing normalises or encodes it.
+            headers: replace `Host`, or come on top of it and of `Content-Length`.
+            method: the method.
+            body: sent after the headers, with its length unless they say `Transfer-Encoding`.
+        """
+        lines = list(headers.items() if isinstance(headers, Mapping) else headers)
+        names = {name.lower() for name, _ in lines}
+        if "host" not in names:
+            lines.insert(0, ("Host", f"127.0.0.1:{self.port}"))
+        if body and "transfer-encoding" not in names:
+            lines.append(("Content-Length", str(len(body))))
+        raw_target = target if isinstance(target, bytes) else target.encode()
+        head = b"%s %s HTTP/1.1\r\n" % (method.encode(), raw_target)
+        head += "".join(f"{name}: {value}\r\n" for name, value in lines).encode()
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+            connection.sendall(head + b"Connection: close\r\n\r\n" + body)
+            with http.client.HTTPResponse(connection, method=method) as response:
+                response.begin()
+                return Answer(response.status, response.headers, response.read())
+
+    def access(self, request_id: str) -> dict[str, Any]:
+        """The line in nginx's access log of the request with this id."""
+
+        def line() -> str | None:
+            lines = self.logs().splitlines()
+            return next((s for s in lines if s.startswith("{") and request_id in s), None)
+
+        return json.loads(until(line, f"a line with {request_id} in the access log"))
+
+    def reached_the_app(self, answer: Answer | httpx.Response) -> bool:
+        """Whether nginx asked the app for this answer."""
+        return self.access(answer.headers["X-Request-ID"])["app_seconds"] != ""
+
+
+class HostSite(Site):
+    """A site straight on this machine: `python -m deploy serve`, or another command of it."""
+
+    def __init__(self, *args: Any, command: str = "serve", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._command = command
+        self.process: subprocess.Popen[bytes] | None = None
+        self._log = self.folder / f"{self.port}.log"
+
+    def command(self) -> list[str]:
+        """What is run in the site's folder."""
+        return [sys.executable, "-m", "deploy", self._command]
+
+    def start(self) -> None:
+        """Return when it answers."""
+        # Appended to, since nginx opens the same file again as /dev/stdout.
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(),
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            until(lambda: self.process.poll() is not None or self._answers(), "an answer", 60)
+        except TimeoutError:
+            raise NotServedError(f"It never answers.\n{self.logs()}") from None
+        if self.process.poll() is not None:
+            raise NotServedError(f"It ended with {self.process.returncode}.\n{self.logs()}")
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.ask("/").status)
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def logs(self) -> str:
+        """All that was written to the terminal."""
+        return self._log.read_text(errors="replace")
+
+    def processes(self) -> list[psutil.Process]:
+        """The process and all of its children."""
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    def signal(self, number: int) -> None:
+        """Send a signal as the system would: Ctrl-C reaches all that belong to the terminal."""
+        send = os.killpg if number == signal.SIGINT else os.kill
+        send(self.process.pid, number)
+
+    def wait(self, seconds: float = 30) -> int:
+        """Wait for its end, and return the exit status."""
+        return self.process.wait(seconds)
+
+    def clean_up(self) -> None:
+        """Ctrl-C; what is left after that gets SIGKILL."""
+        if self.process and self.process.poll() is None:
+            processes = self.processes()
+            self.signal(signal.SIGINT)
+            _, left = psutil.wait_procs(processes, timeout=15)
+            for process in left:
+                process.kill()
+            self.process.wait()
+        super().clean_up()
+
+
+class ComposeSite(Site):
+    """A site in containers: `docker compose up --build --wait`, under a name of its own."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.name = self.folder.name.replace("_", "-")
+
+    def compose(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a `docker compose` command for this site.
+
+        Raises:
+            NotServedError: it fails, and `check` is true.
+        """
+        done = subprocess.run(
+            ["docker", "compose", "--project-name", self.name, *words],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=900,  # the first build on a machine compiles uWSGI
+        )
+        if check and done.returncode:
+            raise NotServedError(f"docker compose {' '.join(words)}\n{done.stdout}{done.stderr}")
+        return done
+
+    def start(self) -> None:
+        """Return when both containers are healthy."""
+        self.compose("build")
+        done = self.compose("up", "--wait", check=False)
+        if done.returncode:
+            raise NotServedError(f"{done.stderr}\n{self.logs()}")
+
+    def logs(self) -> str:
+        """What both containers said."""
+        # Not `docker compose logs`, which mixes the terminal's control characters into the lines.
+        said = [
+            subprocess.run(
+                ["docker", "logs", container],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                check=False,
+            ).stdout
+            for container in self.containers()
+        ]
+        return "".join(said)
+
+    def containers(self, *services: str) -> list[str]:
+        """The ids of these services' containers, or of all; running or not."""
+        return self.compose("ps", "--all", "--quiet", *services).stdout.split()
+
+    def clean_up(self) -> None:
+        """Remove containers, networks, volumes, and the images that were built for it."""
+        self.compose("down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "5")
+        super().clean_up()
+
+
+def until(look: Callable[[], Seen], what: str, seconds: float = 10) -> Seen:
+    """Look again and again until there is something to see, and return it.
+
+    Raises:
+        TimeoutError: there was nothing in that many seconds.
+    """
+    end = time.monotonic() + seconds
+    while not (seen := look()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {seconds} seconds for {what}")
+        time.sleep(0.05)
+    return seen
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@functools.cache
+def engine_is_missing() -> str:
+    """What to install before containers can run here; empty when nothing is missing."""
+    for command, what in (
+        (["docker", "info"], "a container engine that answers `docker info`"),
+        (["docker", "compose", "version"], "Docker's Compose plugin"),
+        (["docker", "buildx", "version"], "Docker's Buildx plugin"),
+    ):
+        try:
+            subprocess.run(command, capture_output=True, check=True, timeout=60)
+        except (OSError, subprocess.SubprocessError):
+            return f"install {what}, for the tests that run containers"
+    return ""
+
+
+@functools.cache
+def _project_files() -> list[str]:
+    """What a clone of this checkout would have, together with what is not yet committed."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    names = listed.stdout.rstrip("\0").split("\0")
+    return [name for name in names if not name.startswith("tests/")]
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
+    elif source.exists():  # deleted here, but not yet committed as such
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)

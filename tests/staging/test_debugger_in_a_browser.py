@@ -1,0 +1,97 @@
+"""A real browser, Debian's Chromium, does what a person does with the debugger's page.
+
+The pictures it takes of that are kept in the folder that ARTEFACTS names, or in `.run/pictures`.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.servers import PROJECT, Site
+
+PIN = "314-159-265"
+NAME = "staging.example.com"
+CHROMIUM = shutil.which("chromium")
+PICTURES = Path(os.environ.get("ARTEFACTS", PROJECT / ".run" / "pictures"))
+
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="install Debian's package chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    flags = [
+        f"--host-resolver-rules=MAP {NAME} 127.0.0.1",
+        "--no-sandbox",  # it refuses to run as root with one, and sees nothing but our own site
+        # What it would like to ask its maker's servers.
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+    ]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def staging(kind: str, shared_site: Callable[..., Site]) -> Site:
+    return shared_site(
+        kind,
+        UWSGI_DEBUG="1",
+        WERKZEUG_DEBUG_PIN=PIN,
+        SERVER_NAMES=NAME,
+        WORKERS=4,
+        THREADS=4,
+    )
+
+
+def picture(page: Page, name: str) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}.png")
+
+
+def test_a_click_on_a_frame_the_pin_and_an_expression_show_its_value(
+    browser: Browser, staging: Site, kind: str
+) -> None:
+    page = browser.new_page(viewport={"width": 1000, "height": 820})
+    page.goto(f"http://{NAME}:{staging.port}/path/boom?visitor=Ada")
+    expect(page).to_have_title("ZeroDivisionError: float division by zero // Werkzeug Debugger")
+
+    line = page.locator(".frame").last.locator("pre.current")
+    line.hover()
+    line.locator("img").click()
+    prompt = page.locator(".pin-prompt")
+    expect(prompt).to_be_visible()
+    picture(page, f"{kind}-pin")
+
+    prompt.locator("input[name=pin]").fill("000-000-000")
+    refusals: list[str] = []
+    page.once("dialog", lambda dialog: (refusals.append(dialog.message), dialog.accept()))
+    with page.expect_event("dialog"):
+        prompt.locator("input[name=btn]").click()
+    assert refusals == ["Error: incorrect pin"]
+    prompt.locator("input[name=pin]").fill(PIN)
+    prompt.locator("input[name=btn]").click()
+    expect(prompt).to_be_hidden()
+
+    console = page.locator(".console").last
+    entry = console.locator("input[type=text]")
+    for number in range(12):  # four workers: whoever gets a command, the right one answers it
+        entry.fill(f"'answer {number}', bill, guests")
+        entry.press("Enter")
+        expect(console).to_contain_text(f"('answer {number}', 2.0, 0)")
+    entry.fill("request.args['visitor'], request.headers['Host']")
+    entry.press("Enter")
+    expect(console).to_contain_text(f"('Ada', '{NAME}:{staging.port}')")
+    picture(page, f"{kind}-console")
+
+
+def test_under_a_name_that_is_not_listed_there_is_no_page(browser: Browser, staging: Site) -> None:
+    answer = browser.new_page().goto(f"http://localhost:{staging.port}/path/boom")
+    assert answer
+    assert answer.status == 421
