@@ -13,6 +13,7 @@ from pathlib import Path
 from flask import Flask
 
 from deploy.mounts import Mount
+from deploy.refusal import Refusal
 
 # What is worth compressing: images, fonts and archives are compressed already.
 _TEXT = {".css", ".csv", ".html", ".js", ".json", ".map", ".mjs", ".svg", ".txt", ".wasm", ".xml"}
@@ -32,9 +33,13 @@ def publish(app: object, mount: Mount, root: Path) -> int:
 
     Returns:
         How many files the app has.
+
+    Raises:
+        Refusal: a link in a static folder leads out of it.
     """
     count = 0
     for folder, url in static_folders(app) if isinstance(app, Flask) else ():
+        _refuse_links_that_lead_out(folder)
         target = root / f"{mount.prefix}{url}".strip("/")
         for file in _public_files(folder):
             _place(file, target / file.relative_to(folder))
@@ -52,6 +57,18 @@ def static_folders(app: Flask) -> Iterator[tuple[Path, str]]:
         owner = app.blueprints[name] if name else app
         if owner.static_folder:
             yield Path(owner.static_folder), prefix
+
+
+def _refuse_links_that_lead_out(folder: Path) -> None:
+    """nginx follows no link, but asks the app for what it lacks, and Flask follows them all."""
+    for directory, folders, files in os.walk(folder):
+        for name in folders + files:
+            path = Path(directory, name)
+            if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+                raise Refusal(
+                    f"MOUNTS: {str(path)!r} is a link that leads out of the static folder, so"
+                    " everybody could read what is behind it; put a copy there instead."
+                )
 
 
 def _public_files(folder: Path) -> Iterator[Path]:
@@ -72,10 +89,13 @@ def _place(source: Path, target: Path) -> None:
     # Both get the source's time, from which nginx makes ETag and Last-Modified, so that every
     # machine and every restart answers alike. Renamed into place: nginx never sees half a file.
     part = target.with_name(f".{target.name}.part")
+    twin = target.with_name(f"{target.name}.gz")
     if source.suffix in _TEXT and seen.st_size >= _LEAST:
         with source.open("rb") as plain, gzip.open(part, "wb") as packed:
             shutil.copyfileobj(plain, packed)
         shutil.copystat(source, part)
-        part.replace(target.with_name(f"{target.name}.gz"))
+        part.replace(twin)
+    elif not source.with_name(twin.name).exists():
+        twin.unlink(missing_ok=True)  # of a larger one before: nginx would go on sending it
     shutil.copy2(source, part)
     part.replace(target)

@@ -24,12 +24,13 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from contextvars import Context
 from dataclasses import dataclass, field
 from pathlib import Path
+from traceback import format_exception_only
 from typing import IO, Any
 
 from markupsafe import escape
 from werkzeug import Request, Response
 from werkzeug.debug import DebuggedApplication
-from werkzeug.debug.console import ThreadedStream
+from werkzeug.debug.console import Console, ThreadedStream
 from werkzeug.debug.tbtools import DebugFrameSummary, DebugTraceback
 
 from deploy.refusal import Refusal
@@ -37,7 +38,7 @@ from deploy.worker.handover import Gone, Handover
 
 # Frames a worker keeps. The newest traceback is kept whole, however deep it is.
 FRAMES = 500
-# Tracebacks that are let go before their memory is. It takes some 0.1 s, so not at each one.
+# Tracebacks to let go before their memory is. That stops the worker for a moment: not at each one.
 COLLECT_AFTER = 20
 # Bytes of a failed request's unread body that are kept with its frames.
 BODY = 1024 * 1024
@@ -77,7 +78,7 @@ class Body:
 
 @dataclass(eq=False)
 class Traceback:
-    """What is kept of one exception: frames by their ``id()``, and how to get into their context."""
+    """What is kept of one exception: frames by ``id()``, and how to get into their context."""
 
     frames: dict[int, DebugFrameSummary]
     contexts: list[AbstractContextManager]
@@ -95,11 +96,12 @@ class Traceback:
                     stack.enter_context(context)
                 return frame.eval(command)
         except BaseException as error:  # exit() too: it would end the worker
-            del frame.console  # it may be left in the middle of a block
-            return (
-                f"&gt;&gt;&gt; {escape(command)}\n{escape(repr(error))} was caught, so the worker"
-                " goes on. This console begins anew.\n"
-            )
+            # The same names in another console, for this one may be in the middle of a block.
+            frame.console = Console(frame.console._ipy.locals)
+            if isinstance(error, TypeError) and isinstance(error.__context__, SyntaxError):
+                error = error.__context__  # which Werkzeug 3.1 fails to show under Python 3.13
+            what = "".join(format_exception_only(error))
+            return f"&gt;&gt;&gt; {escape(command)}\n{escape(what)}The worker goes on.\n"
 
 
 class Tracebacks:
@@ -118,11 +120,11 @@ class Tracebacks:
             while len(self._kept) > 1 and sum(len(t.frames) for t in self._kept.values()) > FRAMES:
                 del self._kept[next(iter(self._kept))]
                 self._dropped += 1
-            # Frames are in cycles (Flask's hold the exception, a request its environ), and Python
-            # counts objects, not their megabytes, before it looks for cycles by itself.
-            if self._dropped >= COLLECT_AFTER:
-                self._dropped = 0
-                gc.collect()
+        # Frames are in cycles (Flask's hold the exception, a request its environ), and Python
+        # counts objects, not their megabytes, before it looks for cycles by itself.
+        if self._dropped >= COLLECT_AFTER:
+            self._dropped = 0
+            gc.collect()
         return secret
 
     def get(self, secret: str) -> Traceback | None:
@@ -236,10 +238,13 @@ class Debugger(DebuggedApplication):
         environ["wsgi.input"] = body = Body(environ["wsgi.input"])
         contexts: list[AbstractContextManager] = []
         environ["werkzeug.debug.preserve_context"] = contexts.append  # Flask looks for it
+        # What uWSGI's makes of a file would be sent line by line, since it is read by us here.
+        environ.pop("wsgi.file_wrapper", None)
         try:
             chunks = self.app(environ, start_response)
             try:
-                for chunk in chunks:  # not `yield from`, which would close it a second time
+                # Not `yield from`, which would close it a second time when the client goes away.
+                for chunk in chunks:  # noqa: UP028
                     yield chunk
             finally:
                 if hasattr(chunks, "close"):

@@ -19,6 +19,9 @@ from werkzeug import Request, Response
 
 from deploy.refusal import Refusal
 
+# What a unix socket's address holds (sun_path in unix(7)), less "/", a process id and the NUL.
+_LONGEST_DIRECTORY = 108 - 1 - 7 - 1
+
 
 class Gone(Exception):
     """The process that was asked does not answer: it has ended, or never was one of ours."""
@@ -31,12 +34,15 @@ class Handover:
         master: the process id of uWSGI's master.
 
     Raises:
-        Refusal: somebody else has made the directory, and could listen in.
+        Refusal: somebody else has made the directory, and could listen in; or its path is longer
+            than a unix socket's may be.
     """
 
     def __init__(self, master: int) -> None:
         parent, prefix = Path(tempfile.gettempdir()), f"debugger-{os.getuid()}-"
         self.directory = parent / f"{prefix}{master}-{_start_of(master)}"
+        if len(os.fsencode(self.directory)) > _LONGEST_DIRECTORY:
+            raise Refusal(f"TMPDIR is {str(parent)!r}, too long for a unix socket; choose another.")
         try:
             self.directory.mkdir(mode=0o700)
         except FileExistsError:

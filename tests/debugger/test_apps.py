@@ -1,7 +1,10 @@
 """Any app in MOUNTS can be debugged, as it is, and is otherwise served as without a debugger."""
 
+import time
+
 import pytest
-from conftest import until
+
+from tests.debugger.debugged_uwsgi import until
 
 SMALL = ("--workers=2", "--threads=2")
 
@@ -16,7 +19,9 @@ def test_an_app_a_factory_and_an_app_inside_middleware_are_debugged(uwsgi, targe
 
 
 def test_several_mounts_are_debugged_each_under_its_own_path(uwsgi):
-    server = uwsgi(mounts="/path=failing:app /a/b=failing:create_app() /=failing:app", options=SMALL)
+    server = uwsgi(
+        mounts="/path=failing:app /a/b=failing:create_app() /=failing:app", options=SMALL
+    )
     for path, root in (("/path/view/x", "/path"), ("/a/b/view/x", "/a/b"), ("/view/x", "")):
         page = server.fail(path)
         assert page.evaluate("request.script_root") == f"&#39;{root}&#39;"
@@ -96,3 +101,10 @@ def test_an_app_with_a_debugger_of_its_own_is_refused(refused, target):
 def test_an_app_that_cannot_be_imported_ends_the_start_with_its_traceback(refused, options):
     log = refused(mounts="/path=missing:app", options=options)
     assert "ModuleNotFoundError: No module named 'missing'" in log
+
+
+def test_a_file_is_sent_whole_and_not_line_by_line(shared_server):
+    began = time.monotonic()
+    answer = shared_server.get("/path/file")
+    assert (answer.status, answer.text) == (200, "\n" * 1_000_000)
+    assert time.monotonic() - began < 5

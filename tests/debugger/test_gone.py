@@ -5,7 +5,8 @@ import signal
 from urllib.parse import quote
 
 import pytest
-from conftest import until
+
+from tests.debugger.debugged_uwsgi import until
 
 
 @pytest.fixture
@@ -41,7 +42,9 @@ def test_a_wrong_secret_is_gone(failed_once):
 def test_a_command_without_the_pin_is_forbidden(failed_once):
     cookie, failed_once.cookie = failed_once.cookie, ""
     name = cookie.partition("=")[0]
-    forged = [f"{name}={value}" for value in ("", "x", "|", "9999999999|", "9999999999|" + "0" * 12)]
+    forged = [
+        f"{name}={value}" for value in ("", "x", "|", "9999999999|", "9999999999|" + "0" * 12)
+    ]
     for header in ("", "other=1", *forged):
         for _ in range(8):  # so that most come to another worker
             assert failed_once.command("1 + 1", Cookie=header).status == 403, header
@@ -94,7 +97,9 @@ def test_the_pages_from_before_a_reload_are_gone_and_new_ones_work(uwsgi, lazy):
 
 def test_the_pages_of_a_recycled_worker_are_gone_and_new_ones_work(uwsgi):
     # Recycled after 10 requests, if it has lived for a second.
-    server = uwsgi(options=("--workers=2", "--threads=2", "--max-requests=10", "--min-worker-lifetime=1"))
+    server = uwsgi(
+        options=("--workers=2", "--threads=2", "--max-requests=10", "--min-worker-lifetime=1")
+    )
     page = server.fail("/path/view/before")
     until(lambda: server.get("/path/worker") and page.owner not in server.workers(), "recycled")
     assert page.command("token").status == 410

@@ -4,12 +4,11 @@ import random
 import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
-from conftest import PIN
 
 from deploy.worker.debugger import trusted_hosts
+from tests.debugger.debugged_uwsgi import PIN
 
 BANNER = "this instance runs any code for whoever has the PIN"
 MADE_HERE = {"WERKZEUG_DEBUG_PIN": ""}
@@ -95,18 +94,25 @@ def test_guesses_at_once_are_not_more_guesses_and_tie_up_no_threads(uwsgi):
     assert time.monotonic() - began < 10, "guesses have made the threads wait"
 
 
-@pytest.mark.parametrize("pin", ["", "x", "123-456-78", "123-456-7890", "１２３456789", "\0", "9" * 9999])
+@pytest.mark.parametrize(
+    "pin", ["", "x", "123-456-78", "123-456-7890", "\uff11\uff12\uff13456789", "\0", "9" * 9999]
+)
 def test_a_wrong_pin_opens_nothing(uwsgi, pin):
     page = uwsgi(options=SMALL).fail("/path/view/a-token", pin=None)
     answer = page.ask(cmd="pinauth", pin=pin)
-    assert (answer.text, answer.headers["Set-Cookie"]) == ('{"auth": false, "exhausted": false}', None)
+    assert (answer.text, answer.headers["Set-Cookie"]) == (
+        '{"auth": false, "exhausted": false}',
+        None,
+    )
     assert page.ask(cmd="pinauth").text == '{"auth": false, "exhausted": false}'
     assert not page.is_trusted
     assert page.command("token").status == 403
 
 
 def test_one_pin_opens_the_consoles_of_all_mounts(uwsgi):
-    server = uwsgi(mounts="/path=failing:app /a/b=failing:create_app() /=failing:app", options=SMALL)
+    server = uwsgi(
+        mounts="/path=failing:app /a/b=failing:create_app() /=failing:app", options=SMALL
+    )
     first = server.fail("/path/view/first")
     set_cookie = first.ask(cmd="pinauth", pin=PIN).headers["Set-Cookie"]
     for attribute in ("HttpOnly", "Path=/", "SameSite=Strict"):
@@ -122,13 +128,23 @@ def test_one_pin_opens_the_consoles_of_all_mounts(uwsgi):
 @pytest.mark.parametrize(
     ("server_names", "trusted", "untrusted"),
     [
-        ("", ["localhost", "app.localhost:80", "127.0.0.1:8080"], ["staging.example.com", "10.0.0.1"]),
-        ("staging.example.com", ["staging.example.com", "staging.example.com:8443"],
-         ["localhost", "127.0.0.1", "example.com", "a.staging.example.com", "xstaging.example.com"]),
-        ("one.example *.Example.com", ["one.example", "a.example.com", "a.b.example.com"],
-         ["example.org", "badexample.com", "two.example"]),
+        (
+            "",
+            ["localhost", "app.localhost:80", "127.0.0.1:8080"],
+            ["staging.example.com", "10.0.0.1", "127.0.0.1.example.com"],
+        ),
+        (
+            "staging.example.com",
+            ["staging.example.com", "staging.example.com:8443"],
+            ["localhost", "127.0.0.1", "example.com", "a.staging.example.com"],
+        ),
+        (
+            "one.example *.Example.com",
+            ["one.example", "a.example.com", "a.b.example.com"],
+            ["example.org", "badexample.com", "two.example"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_consoles_work_at_the_names_in_server_names_and_at_no_other(
     uwsgi, server_names, trusted, untrusted
 ):
@@ -191,4 +207,10 @@ def test_a_directory_that_somebody_else_has_made_is_refused(monkeypatch, tmp_pat
     made.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(Refusal, match="not a private directory"):
         Handover(1)
-    assert Path(made).is_symlink()
+
+
+def test_a_directory_that_is_too_deep_for_a_socket_is_refused_at_the_start(refused, tmp_path):
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    log = refused(options=SMALL, environment={"TMPDIR": str(deep)})
+    assert f"TMPDIR is {str(deep)!r}, too long for a unix socket" in log

@@ -1,9 +1,11 @@
 """An app that knows nothing of this bundle, and fails in all the ways an app can."""
 
+import io
 import os
 import time
+from pathlib import Path
 
-from flask import Flask, Response, render_template_string, request, session
+from flask import Flask, Response, render_template_string, request, send_file, session
 
 app = Flask(__name__)
 app.secret_key = "of no use to anybody"
@@ -11,7 +13,7 @@ app.secret_key = "of no use to anybody"
 
 def count_run():
     """Leave a trace of each run of a view that fails, for all workers in one file."""
-    with open(os.environ["RUNS"], "ab", buffering=0) as file:
+    with Path(os.environ["RUNS"]).open("ab", buffering=0) as file:
         file.write(b".")
 
 
@@ -99,6 +101,11 @@ def endless_stream():
             count_run()
 
     return Response(chunks())
+
+
+@app.route("/file")
+def file():
+    return send_file(io.BytesIO(b"\n" * 1_000_000), "text/plain")
 
 
 @app.route("/close/<token>")
