@@ -1,6 +1,7 @@
 """The sites that tests share, and how a test gets one of its own."""
 
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,10 +9,23 @@ from typing import Any
 
 import pytest
 
-from tests.servers import FOREIGN_APPS, ComposeSite, HostSite, Serve, Site, engine_is_missing
+from tests.servers import (
+    FOREIGN_APPS,
+    ComposeSite,
+    HostSite,
+    NotServedError,
+    Serve,
+    Site,
+    engine_is_missing,
+)
 
 KINDS = {"host": HostSite, "compose": ComposeSite}
 HOST_AND_COMPOSE = ["host", pytest.param("compose", marks=pytest.mark.docker)]
+
+
+def pytest_configure() -> None:
+    # Whoever ends the tests for taking too long sends SIGTERM. Leave no container then either.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -73,13 +87,18 @@ def serve() -> Iterator[Serve]:
 @pytest.fixture(scope="session")
 def shared_site() -> Iterator[Serve]:
     """Start a site, or give the one that was started with the same knobs before."""
-    sites: dict[tuple[Any, ...], Site] = {}
+    sites: dict[tuple[Any, ...], Site | NotServedError] = {}
     with ExitStack() as stack:
 
         def started(kind: str, **options: Any) -> Site:
             key = (kind, *options.items())
             if key not in sites:
-                sites[key] = stack.enter_context(KINDS[kind](**options))
+                try:
+                    sites[key] = stack.enter_context(KINDS[kind](**options))
+                except NotServedError as error:
+                    sites[key] = error  # it takes a while, and would not be otherwise next time
+            if isinstance(sites[key], NotServedError):
+                raise sites[key]
             return sites[key]
 
         yield started

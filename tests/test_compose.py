@@ -1,0 +1,223 @@
+"""What only containers promise: little power, a clean beginning, and a clean end."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from python_on_whales import Container, docker
+
+from tests.servers import PROJECT, ComposeSite, NotServedError, Serve
+
+pytestmark = pytest.mark.docker
+
+SERVICES = ["app", "nginx"]
+
+
+@pytest.fixture(params=SERVICES)
+def container(request: pytest.FixtureRequest, shared_site: Serve) -> Container:
+    """One of the two containers of the site that is delivered."""
+    site = shared_site("compose", WORKERS=4, THREADS=4)
+    (name,) = site.containers(request.param)
+    return docker.container.inspect(name)
+
+
+@pytest.fixture(scope="module")
+def spare(shared_site: Serve) -> Iterator[ComposeSite]:
+    """A site that tests may stop, if they start it again."""
+    return shared_site("compose", WORKERS=2, THREADS=2, SECRET_KEY="spare")
+
+
+def everything_of(site: ComposeSite) -> dict[str, list[Any]]:
+    """What the engine has of a site."""
+    label = [("label", f"com.docker.compose.project={site.name}")]
+    return {
+        "containers": docker.container.list(all=True, filters=label),
+        "networks": docker.network.list(filters=label),
+        "volumes": docker.volume.list(filters=label),
+    }
+
+
+def seconds(duration: str) -> int:
+    """The seconds in a duration as Go writes it: `1h2m3s`."""
+    units = {"h": 3600, "m": 60, "s": 1}
+    return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)([hms])", duration))
+
+
+# --- Little power ---
+
+
+def test_a_container_has_no_power_that_it_does_not_need(container: Container) -> None:
+    status = dict(
+        line.split(":\t", 1)
+        for line in container.execute(["cat", "/proc/1/status"]).splitlines()
+        if ":\t" in line
+    )
+    users, groups = status["Uid"].split(), status["Gid"].split()
+    assert set(users) <= {"10001", "10002"}, "it runs as somebody else"
+    assert set(groups) == {"10001"}
+    for capabilities in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[capabilities], 16) == 0, capabilities
+    assert status["NoNewPrivs"] == "1"
+
+
+def test_a_container_cannot_change_what_it_runs(container: Container) -> None:
+    assert container.host_config.readonly_rootfs
+    places = "/ /app /venv /etc /etc/nginx/bundle /var /run"
+    script = f'for place in {places}; do if [ -w "$place" ]; then echo "$place"; fi; done'
+    assert container.execute(["sh", "-c", script]) == ""
+
+
+def test_a_container_has_limits_and_a_log_that_does_not_fill_the_disk(container: Container) -> None:
+    assert container.host_config.memory > 0
+    assert container.host_config.pids_limit > 0
+    assert container.host_config.log_config.type == "local", "this is the driver that rotates"
+
+
+def test_both_containers_are_healthy_when_up_returns(container: Container) -> None:
+    assert container.state.health.status == "healthy"
+
+
+def test_only_nginx_is_published_and_only_on_this_machine(shared_site: Serve) -> None:
+    site = shared_site("compose", WORKERS=4, THREADS=4)
+    app, nginx = (docker.container.inspect(*site.containers(service)) for service in SERVICES)
+    assert not any((app.network_settings.ports or {}).values())
+    published = [binding for many in nginx.network_settings.ports.values() for binding in many]
+    assert published == [{"HostIp": "127.0.0.1", "HostPort": str(site.port)}]
+
+
+def test_only_the_apps_user_makes_sockets_and_only_its_group_uses_them(shared_site: Serve) -> None:
+    site = shared_site("compose", WORKERS=4, THREADS=4)
+    for service in SERVICES:
+        stat = "stat -L -c '%u %g %a' /run/web/sockets /run/web/sockets/live.sock"
+        said = site.compose("exec", "-T", service, "sh", "-c", stat).stdout
+        assert said == "10001 10001 2750\n10001 10001 660\n", service
+    script = "touch /run/web/sockets/x || touch /run/web/static/x"
+    assert site.compose("exec", "-T", "nginx", "sh", "-c", script, check=False).returncode
+
+
+def test_the_users_are_the_same_in_the_dockerfile_and_the_compose_file() -> None:
+    dockerfile = (PROJECT / "Dockerfile").read_text()
+    services = (PROJECT / "deploy" / "compose" / "services.yml").read_text()
+    app, nginx = re.findall(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)
+    assert re.findall(r"--uid (\d+)", dockerfile) == [app[0], nginx[0]]
+    assert set(re.findall(r"--gid (\d+)", dockerfile)) == {app[1]} == {nginx[1]}
+    owners = re.findall(r"uid=(\d+),gid=(\d+),mode=(\d+)", services)
+    assert sorted(owners) == sorted([(*app, "2750"), (*nginx, "0700")])
+
+
+def test_secrets_and_what_only_developers_need_stay_out_of_the_image(
+    shared_site: Serve, tmp_path
+) -> None:
+    files = {".env.production": "SECRET_KEY=1", "tls.key": "1", "kept.txt": "1"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    site = ComposeSite(files=[tmp_path / name for name in files], env_file="GREETING=hello\n")
+    try:
+        site.compose("build", "app")
+        listed = site.compose("run", "--rm", "--no-deps", "app", "ls", "-A", "/app").stdout
+    finally:
+        site.clean_up()
+    names = set(listed.split())
+    assert {"yourapplication", "uwsgi.ini", "deploy", "kept.txt"} <= names
+    unwanted = {".env", ".env.production", "tls.key", ".git", "tests", "README.md", "Dockerfile"}
+    assert not unwanted & names
+
+
+# --- The end ---
+
+
+@pytest.mark.slow
+def test_a_request_in_flight_survives_docker_stop(spare: ComposeSite) -> None:
+    path = "/path/events?count=3&interval=1"
+    with spare.client() as client, client.stream("GET", path) as answer:
+        events = (line for line in answer.iter_lines() if line)
+        next(events)  # now it surely is in flight
+        spare.compose("stop")
+        assert len(list(events)) == 2, spare.logs()
+    for service in SERVICES:
+        state = docker.container.inspect(*spare.containers(service)).state
+        assert state.exit_code == 0, service
+    spare.start()
+
+
+@pytest.mark.slow
+def test_nginx_says_502_while_there_is_no_app_and_finds_the_next_one(spare: ComposeSite) -> None:
+    spare.compose("stop", "app")
+    answer = spare.ask("/path/")
+    assert answer.status == 502
+    assert int(answer.headers["Retry-After"]) > 0
+    assert spare.ask("/path/static/style.css").status == 200, "this needs no app"
+    spare.compose("up", "--detach", "--wait", "app")
+    assert spare.ask("/path/").status == 200, "nginx had to be told"
+
+
+def test_down_leaves_nothing_behind(serve: Serve) -> None:
+    site = serve("compose", WORKERS=1)
+    before = everything_of(site)
+    assert {what: len(found) for what, found in before.items()} == {
+        "containers": 2,
+        "networks": 1,
+        "volumes": 4,
+    }
+    site.compose("down", "--volumes")
+    assert everything_of(site) == {"containers": [], "networks": [], "volumes": []}
+
+
+@pytest.mark.parametrize("timeout", [1, 60, 3600])
+def test_docker_waits_longer_than_any_request_may_take(timeout: int) -> None:
+    site = ComposeSite(REQUEST_TIMEOUT=timeout)
+    try:
+        config = json.loads(site.compose("config", "--format", "json").stdout)
+    finally:
+        site.clean_up()
+    for service in SERVICES:
+        assert seconds(config["services"][service]["stop_grace_period"]) > timeout
+
+
+# --- A beginning that fails ---
+
+
+def test_an_app_that_breaks_at_its_start_ends_its_container_at_once(tmp_path) -> None:
+    (tmp_path / "broken.py").write_text("raise ConnectionError('no database')\n")
+    site = ComposeSite(files=[tmp_path / "broken.py"], MOUNTS="/path=broken:app")
+    try:
+        site.compose("build")
+        started = time.monotonic()
+        with pytest.raises(NotServedError):
+            site.compose("up", "--wait")
+        assert time.monotonic() - started < 20
+        (app,) = (docker.container.inspect(name) for name in site.containers("app"))
+        assert (app.state.status, app.state.exit_code) == ("exited", 2)
+        said = app.logs()
+        assert "ConnectionError: no database" in said
+        assert "'broken:app' cannot be loaded" in said
+        nginx = [docker.container.inspect(name) for name in site.containers("nginx")]
+        assert not [container for container in nginx if container.state.running]
+    finally:
+        site.clean_up()
+
+
+@pytest.mark.slow
+def test_an_app_that_breaks_later_is_not_healthy(serve: Serve, tmp_path) -> None:
+    (tmp_path / "moody.py").write_text(
+        "from flask import Flask\n"
+        "app = Flask(__name__)\n"
+        "broken = False\n"
+        "@app.get('/')\n"
+        "def page():\n"
+        "    return 'broken' if broken else 'well', 500 if broken else 200\n"
+        "@app.post('/break')\n"
+        "def break_it():\n"
+        "    global broken\n"
+        "    broken = True\n"
+        "    return 'done'\n"
+    )
+    site = serve("compose", files=[tmp_path / "moody.py"], MOUNTS="/=moody:app", WORKERS=1)
+    asked = site.compose("exec", "-T", "app", "python", "-m", "deploy", "health")
+    assert asked.returncode == 0
+    assert site.ask("/break", method="POST", body=b"now").text == "done"
+    asked = site.compose("exec", "-T", "app", "python", "-m", "deploy", "health", check=False)
+    assert (asked.returncode, asked.stderr) == (1, "/: the app answers 500\n")

@@ -1,0 +1,79 @@
+"""Flask's own ways to run the same app, and the two ways of this bundle without nginx."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from tests.servers import FOREIGN_APPS, PROJECT, HostSite, Serve
+from yourapplication import app, create_app
+
+
+class FlaskRun(HostSite):
+    """The project served by `flask run --debug`, and by nothing of this bundle."""
+
+    def command(self) -> list[str]:
+        """The command that people type, as the reloader needs it."""
+        flask = [sys.executable, "-m", "flask", "--app", "yourapplication"]
+        return [*flask, "run", "--debug", "--port", str(self.port)]
+
+
+@pytest.fixture
+def flask_run() -> Iterator[HostSite]:
+    with FlaskRun() as running:
+        yield running
+
+
+def test_flask_routes_lists_the_pages() -> None:
+    command = [sys.executable, "-m", "flask", "--app", "yourapplication", "routes"]
+    listed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert listed.returncode == 0, listed.stderr
+    assert "pages.welcome" in listed.stdout
+    assert "/archive/<path:folder>/<int:year>" in listed.stdout
+
+
+def test_flask_run_serves_the_app_and_debugs_it(flask_run: HostSite) -> None:
+    assert "Your app answers" in flask_run.ask("/").text
+    assert "Werkzeug Debugger" in flask_run.ask("/boom").text
+
+
+@pytest.mark.parametrize("made", [app, create_app()], ids=["app", "create_app"])
+def test_the_test_client_needs_no_server(made) -> None:
+    assert made.test_client().get("/inspect").json["script_root"] == ""
+
+
+# --- make dev, make local ---
+
+
+def test_dev_serves_the_first_app_with_the_debugger_and_reloads_it(serve: Serve) -> None:
+    site = serve("host", command="dev")
+    assert "Your app answers" in site.ask("/").text
+    assert "Werkzeug Debugger" in site.ask("/boom").text
+    assert "Restarting with" in site.logs(), "there is no reloader"
+
+
+def test_local_serves_at_the_mount_and_nowhere_else(serve: Serve) -> None:
+    mounts = "/path=yourapplication:app /plain=plain:application"
+    site = serve("host", command="local", MOUNTS=mounts, files=[FOREIGN_APPS / "plain.py"])
+    seen = site.ask("/path/inspect?x=1").json()
+    assert (seen["script_root"], seen["path"]) == ("/path", "/inspect")
+    assert seen["external_url"] == f"{site.url}/path/"
+    assert site.ask("/path/static/style.css").status == 200
+    for outside in ("/", "/pathology", "/PATH/"):
+        answer = site.ask(outside)
+        assert answer.status >= 400
+        assert b"Your app answers" not in answer.body
+    assert "LookupError: nothing here catches this" in site.ask("/plain/raise").text
+
+
+@pytest.mark.parametrize("command", ["dev", "local"])
+def test_ctrl_c_ends_it_with_nothing_left(serve: Serve, command: str) -> None:
+    site = serve("host", command=command)
+    processes = site.processes()
+    site.signal(signal.SIGINT)
+    gone, left = psutil.wait_procs(processes, timeout=15)
+    assert not left, site.logs()
+    assert len(gone) > 1

@@ -1,0 +1,102 @@
+"""deploy/defaults.env is the one list of knobs: all of it is used, and nothing else is."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.servers import KNOBS, PROJECT
+
+NAME = "[A-Z][A-Z0-9_]+"
+# Not for people: what one part of the bundle tells another.
+BETWEEN_PARTS = {"LISTEN", "MOUNT", "SOCKETS", "INSTANCE", "PYTHON"}
+SHELLS_OWN = {"PWD"}
+
+SERVICES = (PROJECT / "deploy" / "compose" / "services.yml").read_text()
+NGINX = [
+    PROJECT / "nginx" / "start.sh",
+    PROJECT / "nginx" / "health.sh",
+    *(PROJECT / "nginx").rglob("*.template"),
+]
+PYTHON = [*(PROJECT / "deploy").rglob("*.py"), *(PROJECT / "yourapplication").rglob("*.py")]
+
+
+def without_comments(file: Path) -> str:
+    """The text of a file whose comments take whole lines, or the ends of them."""
+    mark = ";" if file.suffix == ".ini" else "#"
+    return re.sub(rf"(^|\s){mark}.*", "", file.read_text(), flags=re.MULTILINE)
+
+
+def used_by_nginx() -> set[str]:
+    """The variables in nginx's scripts and templates; nginx's own are in small letters."""
+    texts = map(without_comments, NGINX)
+    return {name for text in texts for name in re.findall(rf"\$\{{?({NAME})", text)} - SHELLS_OWN
+
+
+def used_by_uwsgi() -> set[str]:
+    """The environment's variables in uwsgi.ini."""
+    text = without_comments(PROJECT / "uwsgi.ini")
+    in_text = re.findall(rf"\$\(({NAME})\)", text)
+    return {*in_text, *re.findall(rf"^if-(?:not-)?env = ({NAME})", text, re.MULTILINE)}
+
+
+def used_by_python() -> set[str]:
+    """The knobs that Python names, each in a string of its own."""
+    trees = (ast.parse(file.read_text()) for file in PYTHON)
+    nodes = (node for tree in trees for node in ast.walk(tree))
+    return {node.value for node in nodes if isinstance(node, ast.Constant)} & KNOBS.keys()
+
+
+def filled_in_by_compose() -> set[str]:
+    """The variables that Compose itself puts into the services."""
+    return set(re.findall(rf"\$\{{({NAME})\}}", SERVICES.replace("${NAME}", "")))
+
+
+def given_to(service: str) -> set[str]:
+    """The variables that a container of this service gets."""
+    section = re.search(rf"^  {service}:\n((?:   .*\n|\n)+)", SERVICES, re.MULTILINE)[1]
+    listed = re.search(r"^    environment:\n((?:      - .*\n)+)", section, re.MULTILINE)[1]
+    return set(re.findall(rf"- ({NAME})", listed))
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+def test_every_knob_is_used(knob: str) -> None:
+    everything = used_by_nginx() | used_by_uwsgi() | used_by_python() | filled_in_by_compose()
+    assert knob in everything
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+def test_every_knob_has_a_reason(knob: str) -> None:
+    text = (PROJECT / "deploy" / "defaults.env").read_text()
+    # A comment, and then knobs without an empty line between: they share it.
+    assert re.search(rf"^# .*\n(?:{NAME}=.*\n)*{knob}=", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "used",
+    [used_by_nginx, used_by_uwsgi, filled_in_by_compose],
+    ids=["nginx", "uwsgi", "compose"],
+)
+def test_every_variable_that_is_used_is_a_knob(used) -> None:
+    names = used()
+    assert names, "this finds nothing any more"
+    assert names - BETWEEN_PARTS <= KNOBS.keys()
+
+
+def test_nginxs_container_is_given_all_that_nginx_uses() -> None:
+    assert given_to("nginx") == used_by_nginx() - BETWEEN_PARTS
+
+
+def test_the_apps_container_is_given_all_that_python_and_uwsgi_read() -> None:
+    # What Compose does with these is all there is to do in a container; RUN_DIR is the image's.
+    compose_only = {"APP_MEMORY", "APP_CPUS", "NGINX_MEMORY", "NGINX_CPUS"}
+    read = (used_by_python() | used_by_uwsgi()) - BETWEEN_PARTS - compose_only - {"RUN_DIR"}
+    assert given_to("app") == read
+    assert "RUN_DIR=" in (PROJECT / "Dockerfile").read_text()
+
+
+def test_no_default_stands_anywhere_else() -> None:
+    assert not re.findall(r"\$\{[A-Z_]+:?[-?+]", SERVICES)
+    for file in NGINX:
+        assert not re.findall(rf"\$\{{{NAME}:?[-=]", without_comments(file)), file.name
