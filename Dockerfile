@@ -47,20 +47,39 @@ FROM ${DEBIAN_IMAGE} AS nginx
 
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt,sharing=locked \
-    apt-get update && apt-get install --yes --no-install-recommends nginx gettext-base
+    apt-get update && apt-get install --yes --no-install-recommends nginx gettext-base openssl
 
 RUN groupadd --gid 10001 web && \
     useradd --uid 10002 --gid web --no-create-home --home-dir /nonexistent web && \
-    install --directory --owner=web --group=web --mode=0700 /run/web/nginx /run/web/spool
+    install --directory --owner=web --group=web --mode=0700 \
+        /run/web/nginx /run/web/spool /run/web/certificates /run/web/acme
 
 COPY nginx /etc/nginx/bundle
 
 USER 10002:10001
 # In here; which address that is outside is the compose file's business.
-ENV LISTEN=8080
-EXPOSE 8080
+ENV LISTEN=8080 LISTEN_TLS=8443
+EXPOSE 8080 8443
 # Finish what has been accepted. On SIGTERM nginx would drop it.
 STOPSIGNAL SIGQUIT
 CMD ["/etc/nginx/bundle/start.sh", "/run/web"]
 HEALTHCHECK --interval=10s --timeout=15s --start-period=60s --start-interval=1s \
     CMD ["/etc/nginx/bundle/health.sh"]
+
+
+# --- certbot, only for deploy/compose/acme.yml ---
+FROM ${DEBIAN_IMAGE} AS certbot
+
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    apt-get update && apt-get install --yes --no-install-recommends certbot
+
+# The same user as nginx: it may read the key, and nobody else.
+RUN groupadd --gid 10001 web && \
+    useradd --uid 10002 --gid web --no-create-home --home-dir /nonexistent web && \
+    install --directory --owner=web --group=web --mode=0700 /run/web/certificates /run/web/acme
+
+COPY deploy/compose/certbot.sh /usr/local/bin/
+
+USER 10002:10001
+CMD ["certbot.sh"]

@@ -1,7 +1,9 @@
 """The commands of ``python -m deploy``."""
 
 import argparse
+import os
 import sys
+import threading
 
 from deploy import knobs as knobs_module
 from deploy.refusal import Refusal
@@ -19,6 +21,7 @@ def main() -> int:
     commands.add_parser("app", help="uWSGI alone, on its socket: what the app's container runs")
     commands.add_parser("preflight", help="load the apps once, and publish their static files")
     commands.add_parser("health", help="ask this container's app through its socket")
+    commands.add_parser("certificate", help="make a self-signed certificate in secrets/")
     render = commands.add_parser("render", help="write nginx's configuration and let nginx test it")
     render.add_argument("directory", help="where to write it")
     arguments = parser.parse_args()
@@ -63,7 +66,13 @@ def _run(arguments: argparse.Namespace) -> int:
         case "preflight":
             from deploy import preflight
 
-            preflight.check(found.mounts, found.run_dir / "static")
+            load_apps = found.environment["LOAD_APPS"]
+            https = found.tls or found.environment_name == "production"
+            return preflight.check(found.mounts, found.run_dir / "static", load_apps, https)
+        case "certificate":
+            from deploy import certificate
+
+            certificate.make(found, knobs_module.PROJECT / "secrets")
         case "render":
             from pathlib import Path
 
@@ -74,4 +83,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if threading.active_count() > 1:
+        # An app that was only loaded to look at it has left a thread, which Python would wait for.
+        sys.stdout.flush()
+        os._exit(status)
+    sys.exit(status)

@@ -31,6 +31,14 @@ _ALIKE = 0.84
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 # More than any body or container needs, and well below what nginx can count to.
 _LARGEST = 1024 * _UNITS["g"]
+# The variables in nginx/snippets/security-headers.conf.
+SECURITY_HEADERS = (
+    "X-Content-Type-Options",
+    "X-Frame-Options",
+    "Referrer-Policy",
+    "Permissions-Policy",
+    "Cross-Origin-Opener-Policy",
+)
 _HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:]+\]")
 
 
@@ -47,7 +55,10 @@ class Knobs:
     environment_name: str
     http_address: str
     http_port: int
+    https_port: int
+    tls: bool
     server_names: list[str]
+    proxy_protocol: bool
     workers: int
     run_dir: Path
     debugger: bool
@@ -67,17 +78,19 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     defaults = _env_file(DEFAULTS)
     text = defaults | _env_file(project / ".env") | dict(environ)
     _refuse_misspelt(text, defaults)
-    for name in ("SECRET_KEY_FILE", "DEBUG_PASSWORD_FILE", "RUN_DIR"):
+    for name in ("SECRET_KEY_FILE", "DEBUG_PASSWORD_FILE", "TLS_CERTIFICATE", "TLS_KEY", "RUN_DIR"):
         if not text[name]:
             raise Refusal(f"{name} is ''; write a path, or leave it out for {defaults[name]}.")
         text[name] = str((project / text[name]).absolute())
     _check_run_dir(text)
-    for name in ("MOUNTS", "SERVER_NAMES", "TRUSTED_PROXIES", "DEBUG_ALLOW"):
+    for name in ("MOUNTS", "SERVER_NAMES", "TRUSTED_PROXIES", "DEBUG_ALLOW", "SECURITY_HEADERS"):
         _check_spaces(text, name)
 
     workers = _whole_number(text, "WORKERS", 1, 1024) if text["WORKERS"] else usable_cpus()
     _whole_number(text, "THREADS", 1, 1024)
     _whole_number(text, "REQUEST_TIMEOUT", 1, 86_400)
+    for name in ("CLIENT_REQUESTS_AT_ONCE", "CLIENT_REQUESTS_PER_SECOND"):
+        _whole_number(text, name, 0, 65_535)
     _check_size(text, "MAX_BODY_SIZE")
     for name in ("APP_MEMORY", "NGINX_MEMORY"):
         _check_size(text, name)
@@ -93,12 +106,25 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
                 f"SERVER_NAMES has {name!r}; write host names without scheme, port or path,"
                 " separated by spaces, as in example.com *.example.com."
             )
+    _one_of(text, "LOAD_APPS", ("auto", "once", "each"))
+    if text["WORKER_MEMORY"]:
+        text["WORKER_MEMORY"] = str(_check_size(text, "WORKER_MEMORY"))
+    if text["WORKER_LIFETIME"]:
+        _whole_number(text, "WORKER_LIFETIME", 1, 999_999_999)
     _one_of(text, "ENVIRONMENT", ("development", "staging", "production"))
     secret_key = _secret_key(text)
+    proxy_protocol = _yes_or_no(text, "PROXY_PROTOCOL")
+    if proxy_protocol and not text["TRUSTED_PROXIES"].split():
+        raise Refusal(
+            "PROXY_PROTOCOL is on and TRUSTED_PROXIES is empty; name the proxies that may say in it"
+            " who the client is."
+        )
+    tls = _tls(text)
+    _check_security_headers(text)
     debugger = _yes_or_no(text, "UWSGI_DEBUG")
     traceback = _yes_or_no(text, "FLASK_DEBUG")
     if text["ENVIRONMENT"] == "production":
-        _require_for_production(text, secret_key)
+        _require_for_production(text, secret_key, tls)
     if debugger:
         _guard_debugger(text)
 
@@ -108,7 +134,10 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         environment_name=text["ENVIRONMENT"],
         http_address=text["HTTP_ADDRESS"],
         http_port=_whole_number(text, "HTTP_PORT", 1, 65_535),
+        https_port=_whole_number(text, "HTTPS_PORT", 1, 65_535),
+        tls=tls,
         server_names=names,
+        proxy_protocol=proxy_protocol,
         workers=workers,
         run_dir=Path(text["RUN_DIR"]),
         debugger=debugger,
@@ -120,6 +149,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         "WORKERS": str(workers),
         "SECRET_KEY": knobs.secret_key,
         "SECRET_KEY_FILE": "/dev/null",
+        "PROXY_PROTOCOL": "1" if proxy_protocol else "",
         "UWSGI_DEBUG": "1" if debugger else "",
         "FLASK_DEBUG": "1" if traceback and not debugger else "",
     }
@@ -187,13 +217,14 @@ def _whole_number(text: Mapping[str, str], name: str, least: int, most: int) -> 
     return int(value)
 
 
-def _check_size(text: Mapping[str, str], name: str) -> None:
+def _check_size(text: Mapping[str, str], name: str) -> int:
     match = re.fullmatch(r"([0-9]{1,12})([kmgKMG]?)", text[name])
     if not match or not 1 <= int(match[1]) * _UNITS[match[2].lower()] <= _LARGEST:
         raise Refusal(
             f"{name} is {text[name]!r}; write a size from 1 to 1024g: a number of bytes, or with k,"
             " m or g behind it, as in 16m."
         )
+    return int(match[1]) * _UNITS[match[2].lower()]
 
 
 def _check_cpus(text: Mapping[str, str], name: str) -> None:
@@ -268,6 +299,38 @@ def _yes_or_no(text: Mapping[str, str], name: str) -> bool:
     raise Refusal(f"{name} is {text[name]!r}; write 1 to switch it on, or leave it empty.")
 
 
+def _tls(text: Mapping[str, str]) -> bool:
+    # Not whether the files are there: the app's container is told their names and no more.
+    certificate, key = (text[name] != os.devnull for name in ("TLS_CERTIFICATE", "TLS_KEY"))
+    if certificate != key:
+        missing = "TLS_KEY" if certificate else "TLS_CERTIFICATE"
+        raise Refusal(f"{missing} is '/dev/null' and the other half of the pair is set; set both.")
+    for name in ("TLS_CERTIFICATE", "TLS_KEY"):
+        # nginx reads the path in its configuration.
+        if odd := re.search(r"[\s;{}\"'\\$]", text[name]):
+            raise Refusal(
+                f"{name} is {text[name]!r}, and nginx does not take {odd[0]!r} for a part of a"
+                " name; name another file."
+            )
+    if certificate and text["HTTPS_PORT"] == text["HTTP_PORT"]:
+        raise Refusal(
+            f"HTTPS_PORT and HTTP_PORT are both {text['HTTP_PORT']!r}; give each its own, as in"
+            " HTTPS_PORT=8443."
+        )
+    if text["HSTS_SECONDS"]:
+        _whole_number(text, "HSTS_SECONDS", 0, 999_999_999)
+    return certificate
+
+
+def _check_security_headers(text: Mapping[str, str]) -> None:
+    for name in text["SECURITY_HEADERS"].split():
+        if name not in SECURITY_HEADERS:
+            raise Refusal(
+                f"SECURITY_HEADERS has {name!r}; write names out of {' '.join(SECURITY_HEADERS)},"
+                " separated by spaces, or nothing."
+            )
+
+
 def _secret_key(text: Mapping[str, str]) -> str:
     key = _secret_from(text["SECRET_KEY_FILE"])
     if key and text["SECRET_KEY"]:
@@ -289,7 +352,7 @@ def _secret_from(file: str) -> str:
     return key
 
 
-def _require_for_production(text: Mapping[str, str], secret_key: str) -> None:
+def _require_for_production(text: Mapping[str, str], secret_key: str, tls: bool) -> None:
     for name in ("UWSGI_DEBUG", "FLASK_DEBUG"):
         if _yes_or_no(text, name):
             raise Refusal(
@@ -305,6 +368,12 @@ def _require_for_production(text: Mapping[str, str], secret_key: str) -> None:
         raise Refusal(
             "ENVIRONMENT is 'production' and there is no secret key; set SECRET_KEY_FILE, or"
             " SECRET_KEY, for example to what `openssl rand -hex 32` prints."
+        )
+    # A proxy that speaks the PROXY protocol passes connections on as they are, TLS included.
+    if not tls and (_yes_or_no(text, "PROXY_PROTOCOL") or not text["TRUSTED_PROXIES"].split()):
+        raise Refusal(
+            "ENVIRONMENT is 'production' and there is no TLS; set TLS_CERTIFICATE and TLS_KEY, or"
+            " name the proxy in front that does it in TRUSTED_PROXIES. See docs/tls.md."
         )
 
 

@@ -31,8 +31,10 @@ def environment(knobs: Knobs) -> dict[str, str]:
     _refuse_old(program)
     address = ipaddress.ip_address(knobs.http_address)
     host = f"[{address}]" if address.version == 6 else str(address)
+    _refuse_missing_certificate(knobs)
     return knobs.environment | {
         "LISTEN": f"{host}:{knobs.http_port}",
+        "LISTEN_TLS": f"{host}:{knobs.https_port}",
         # People other than root do not have /usr/sbin in their path.
         "PATH": f"{os.environ['PATH']}:{program.parent}",
     }
@@ -42,8 +44,12 @@ def test(knobs: Knobs, directory: Path) -> None:
     """Write the configuration into ``directory``/nginx and let nginx read it.
 
     Raises:
-        Refusal: nginx does not accept it; what it says is on standard error.
+        Refusal: nginx does not accept it (what it says is on standard error), or another
+            ``nginx`` is there already.
     """
+    # start.sh empties that folder, and makes the other.
+    if (directory / "nginx").exists() and not (directory / "spool").exists():
+        raise Refusal(f"{directory / 'nginx'} was not made by this; name another folder.")
     directory.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         [*command(directory), "-t", "-q"],
@@ -53,6 +59,20 @@ def test(knobs: Knobs, directory: Path) -> None:
     )
     if done.returncode:
         raise Refusal("nginx refuses its configuration; see its message above.")
+
+
+def _refuse_missing_certificate(knobs: Knobs) -> None:
+    # nginx/start.sh would wait for them. In a container somebody may be about to bring them; here,
+    # a path with a slip in it is likelier.
+    for name in ("TLS_CERTIFICATE", "TLS_KEY") if knobs.tls else ():
+        path = Path(knobs.environment[name])
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise Refusal(
+                f"{name} is {str(path)!r}, which cannot be read ({error.strerror}); name a file in"
+                " PEM, or leave both at /dev/null."
+            ) from None
 
 
 def _refuse_old(program: Path) -> None:

@@ -21,6 +21,8 @@ from deploy import nginx, uwsgi
 from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
 
+# What each start begins anew, in RUN_DIR.
+_EMPTIED = ("sockets", "static")
 # Seconds between two looks at a server that is starting.
 _PAUSE = 0.05
 
@@ -32,12 +34,16 @@ def run(knobs: Knobs) -> int:
         The exit status: 0 when asked to stop, 1 when one of the servers ended by itself.
 
     Raises:
-        Refusal: the port or the directory is taken, or a program is missing.
+        Refusal: the port or the directory is taken, a program is missing, or nginx does not
+            accept its configuration.
         SystemExit: an app cannot be loaded.
     """
     nginx_environment = nginx.environment(knobs)
     refuse_port_in_use(knobs)
+    if knobs.tls:
+        refuse_port_in_use(knobs, "HTTPS_PORT")
     with own_run_dir(knobs.run_dir):
+        nginx.test(knobs, knobs.run_dir)
         uwsgi.preflight(knobs)
         return asyncio.run(_serve(knobs, nginx_environment))
 
@@ -79,6 +85,10 @@ async def _serve(knobs: Knobs, nginx_environment: dict[str, str]) -> int:
         if app.returncode is None:
             app.terminate()
             await app_ended
+        for server in filter(None, (front, app)):
+            # A master that was killed leaves workers behind, and nginx's would hold the port.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
     if stop.is_set():
         return 0
     print("deploy: one of the servers ended; the reason is above.", file=sys.stderr)
@@ -98,6 +108,9 @@ def _answers(knobs: Knobs) -> bool:
     """Whether nginx answers. It was started after the app, so what it says then is the app's."""
     connection = http.client.HTTPConnection(_reachable(knobs), knobs.http_port, timeout=5)
     try:
+        connection.connect()
+        if knobs.proxy_protocol:
+            connection.sock.sendall(b"PROXY UNKNOWN\r\n")
         connection.request("GET", f"{knobs.mounts[0].prefix}/")
         connection.getresponse()
     except TimeoutError:
@@ -118,26 +131,40 @@ def _address(knobs: Knobs) -> str:
     host = _reachable(knobs)
     host = {"127.0.0.1": "localhost", "::1": "localhost"}.get(host, host)
     host = f"[{host}]" if ":" in host else host
-    return f"http://{host}" + ("" if knobs.http_port == 80 else f":{knobs.http_port}")
+    scheme, port, usual = "http", knobs.http_port, 80
+    if knobs.tls:
+        scheme, port, usual = "https", knobs.https_port, 443
+    return f"{scheme}://{host}" + ("" if port == usual else f":{port}")
 
 
-def refuse_port_in_use(knobs: Knobs) -> None:
-    """Try the address that is to be served.
+def refuse_port_in_use(knobs: Knobs, name: str = "HTTP_PORT") -> None:
+    """Try the address that is to be served, at the port that this knob names.
 
     Raises:
         Refusal: something else listens there, or it is not an address of this machine.
     """
+    port = int(knobs.environment[name])
     family = socket.AF_INET6 if ":" in knobs.http_address else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((knobs.http_address, knobs.http_port))
+            probe.bind((knobs.http_address, port))
             probe.listen()
         except OSError as error:
             raise Refusal(
-                f"HTTP_PORT is {knobs.http_port} on HTTP_ADDRESS {knobs.http_address}, which cannot"
+                f"{name} is {port} on HTTP_ADDRESS {knobs.http_address}, which cannot"
                 f" be used ({error.strerror}); choose another port, or stop what listens there."
             ) from None
+
+
+def _refuse_foreign(run_dir: Path) -> None:
+    """Keep out of a folder such as /etc, whose ``nginx`` is not ours to empty."""
+    for name in ("nginx", *_EMPTIED):
+        if (run_dir / name).exists() and not (run_dir / "lock").exists():
+            raise Refusal(
+                f"RUN_DIR is {str(run_dir)!r}, which has a {name!r} of somebody else in it;"
+                " name a folder that can be emptied."
+            )
 
 
 @contextlib.contextmanager
@@ -145,10 +172,11 @@ def own_run_dir(run_dir: Path) -> Iterator[None]:
     """Make ``run_dir`` ready for this start, and keep others out of it until the block ends.
 
     Raises:
-        Refusal: another one serves from it, or it cannot be written.
+        Refusal: another one serves from it, it has other things in it, or it cannot be written.
     """
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
+        _refuse_foreign(run_dir)
         lock = (run_dir / "lock").open("w")
     except OSError as error:
         raise Refusal(
@@ -166,7 +194,7 @@ def own_run_dir(run_dir: Path) -> Iterator[None]:
                 " stop that, or give this one a RUN_DIR and an HTTP_PORT of its own."
             ) from None
         # With the lock held, what lies here is a leftover of one that was killed.
-        for name in ("sockets", "static"):
+        for name in _EMPTIED:
             shutil.rmtree(run_dir / name, ignore_errors=True)
         # Whoever may write to a socket in it can run code: 0750, this user and its group.
         (run_dir / "sockets").mkdir(mode=0o750)

@@ -13,6 +13,8 @@ from deploy.refusal import Refusal
 # What a unix socket's address holds (sun_path in unix(7), less the closing NUL).
 _LONGEST_SOCKET_PATH = 107
 _SWITCHES = {"UWSGI_DEBUG", "FLASK_DEBUG"}
+# The preflight's exit status that says: nothing is wrong, but load the apps in each worker.
+EACH = 3
 
 
 def command(knobs: Knobs, section: str = "uwsgi") -> list[str]:
@@ -64,6 +66,8 @@ def environment(knobs: Knobs, instance: str) -> dict[str, str]:
 def preflight(knobs: Knobs) -> None:
     """Load the apps in a process of their own, and stop here when that fails.
 
+    It also turns LOAD_APPS=auto into what suits the apps, for the servers to come.
+
     Raises:
         SystemExit: an app cannot be loaded; the reason is on standard error.
     """
@@ -74,7 +78,9 @@ def preflight(knobs: Knobs) -> None:
         stdout=sys.stderr,
         check=False,
     )
-    if done.returncode:
+    if done.returncode == EACH:
+        knobs.environment["LOAD_APPS"] = "each"
+    elif done.returncode:
         raise SystemExit(done.returncode)
 
 

@@ -1,12 +1,28 @@
 #!/bin/bash
-# Does nginx answer, and does it reach the app? Debian's slim image has no curl; bash can connect.
+# Does nginx answer, and does it reach the app? Debian's slim image has no curl; bash can connect,
+# and openssl can where the app is behind TLS.
 set -euo pipefail
 
 mount=${MOUNTS%%=*}
 name=${SERVER_NAMES%% *}
-exec 3<>"/dev/tcp/127.0.0.1/${LISTEN##*:}"
-printf 'GET %s/ HTTP/1.0\r\nHost: %s\r\n\r\n' "${mount%/}" "${name:-localhost}" >&3
-read -r _ status _ <&3
+name=${name:-localhost}
+request="GET ${mount%/}/ HTTP/1.0"$'\r\n'"Host: $name"$'\r\n\r\n'
+
+case ${PROXY_PROTOCOL,,} in 1 | true | yes | on) request=$'PROXY UNKNOWN\r\n'$request ;; esac
+
+if [[ ! -c $TLS_CERTIFICATE && $request != PROXY* ]]; then
+    # A name that matches *.example.com, since no client asks for the star.
+    answer=$(printf '%s' "$request" | openssl s_client -quiet -connect "127.0.0.1:${LISTEN_TLS##*:}" \
+        -servername "${name/#\*/any}" 2>&1)
+    # What openssl says of the certificate comes first.
+    answer=$(grep -a -m 1 '^HTTP/' <<<"$answer")
+else
+    exec 3<>"/dev/tcp/127.0.0.1/${LISTEN##*:}"
+    printf '%s' "$request" >&3
+    read -r answer <&3
+fi
+
+read -r _ status _ <<<"$answer"
 case $status in
 502 | 503 | 504)
     echo "nginx answers $status for ${mount%/}/" >&2

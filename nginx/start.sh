@@ -2,7 +2,8 @@
 # Fill in the knobs and become nginx: start.sh DIRECTORY [NGINX OPTIONS]
 #
 # The knobs come from the environment, checked before (python -m deploy). DIRECTORY is where nginx
-# runs: `sockets` and `static` in it come from the app, `nginx` and `spool` are made here.
+# runs: `sockets` and `static` in it come from the app, `acme` from an ACME client; `nginx` and
+# `spool` are made here.
 set -eu
 
 source=$(cd "$(dirname "$0")" && pwd)
@@ -10,14 +11,16 @@ cd "$1"
 shift
 
 rm -rf nginx/*  # but not the folder itself, which may be a mount
-mkdir -p nginx/mounts nginx/mode nginx/servers spool
+mkdir -p nginx/mounts nginx/mode nginx/client-limits nginx/servers spool
 cp -R "$source/." nginx/
 cd nginx
 
 # fill_in TEMPLATE RESULT: only these names are replaced, nginx's own variables stay.
 fill_in() {
     # shellcheck disable=SC2016  # names for envsubst, not for this shell
-    envsubst '$LISTEN $SERVER_NAMES $MAX_BODY_SIZE $REQUEST_TIMEOUT $MOUNT $DEBUG_PASSWORD_FILE' <"$1.template" >"$2"
+    envsubst '$LISTEN $SERVER_NAMES $MAX_BODY_SIZE $REQUEST_TIMEOUT $MOUNT $DEBUG_PASSWORD_FILE
+        $CLIENT_REQUESTS_AT_ONCE $CLIENT_REQUESTS_PER_SECOND $LISTEN_APP $LISTEN_TLS
+        $TLS_CERTIFICATE $TLS_KEY $TLS_GROUPS $HTTPS_PORT_IN_URL $HSTS_SECONDS' <"$1.template" >"$2"
 }
 
 case $(echo "$UWSGI_DEBUG" | tr '[:upper:]' '[:lower:]') in
@@ -39,19 +42,90 @@ case $(echo "$UWSGI_DEBUG" | tr '[:upper:]' '[:lower:]') in
     ;;
 esac
 
+if [ "$CLIENT_REQUESTS_AT_ONCE" != 0 ]; then
+    fill_in modes/client-connections.conf client-limits/connections.conf
+fi
+if [ "$CLIENT_REQUESTS_PER_SECOND" != 0 ]; then
+    fill_in modes/client-rate.conf client-limits/rate.conf
+    fill_in modes/client-rate-zone.conf servers/client-rate-zone.conf
+fi
+
+proxies_send_headers=yes
+case $(echo "$PROXY_PROTOCOL" | tr '[:upper:]' '[:lower:]') in
+1 | true | yes | on)
+    proxies_send_headers=no
+    export LISTEN="$LISTEN proxy_protocol" LISTEN_TLS="$LISTEN_TLS proxy_protocol"
+    echo "real_ip_header proxy_protocol;" >trusted-proxies.conf
+    ;;
+*)
+    echo "real_ip_header X-Forwarded-For;" >trusted-proxies.conf
+    ;;
+esac
+
+# /dev/null, or what Docker makes of it, is no certificate.
+if [ -c "$TLS_CERTIFICATE" ]; then tls=no; else tls=yes; fi
+
 # No name given is any name: this server is then the only one, and gets what others would.
 if [ -n "$SERVER_NAMES" ]; then
     fill_in unknown-names.conf servers/unknown-names.conf
 else
     export SERVER_NAMES=localhost
 fi
-fill_in server.conf servers/server.conf
 
-: >trusted-proxies.conf
+: >security-headers.conf
+send_header() {  # from the variable of its name, which is empty where there is nothing to send
+    echo "add_header $1 \$$(echo "$1" | tr 'A-Z-' 'a-z_') always;" >>security-headers.conf
+}
+for name in $SECURITY_HEADERS; do send_header "$name"; done
+if [ -n "$HSTS_SECONDS" ]; then
+    fill_in modes/hsts.conf servers/hsts.conf
+    send_header Strict-Transport-Security
+fi
+
+if [ $tls = yes ]; then
+    built=$(nginx -V 2>&1)
+    case $built in
+    # HTTP/2 was a word of `listen` before it got a directive of its own.
+    *nginx/1.2[2-4].*) LISTEN_TLS="$LISTEN_TLS ssl http2" ;;
+    *) LISTEN_TLS="$LISTEN_TLS ssl" && echo "http2 on;" >mode/http2.conf ;;
+    esac
+    TLS_GROUPS=X25519:prime256v1:secp384r1
+    case $built in
+    *'OpenSSL 3.'[0-4].*) ;;
+    # What is recorded today should not be readable with a quantum computer either.
+    *) TLS_GROUPS=X25519MLKEM768:$TLS_GROUPS ;;
+    esac
+    # This is the port that clients see. In a container nginx listens at another one.
+    HTTPS_PORT_IN_URL=:$HTTPS_PORT
+    if [ "$HTTPS_PORT" = 443 ]; then HTTPS_PORT_IN_URL=; fi
+    export LISTEN_TLS TLS_GROUPS HTTPS_PORT_IN_URL LISTEN_APP="$LISTEN_TLS"
+
+    fill_in modes/tls-server.conf mode/tls-server.conf
+    fill_in modes/redirect-to-tls.conf servers/redirect-to-tls.conf
+    # Kept apart until there is a certificate: an ACME client may be about to get the first one,
+    # and for that the plain port is all it needs.
+    mkdir with-certificate
+    fill_in modes/tls.conf with-certificate/tls.conf
+    fill_in server.conf with-certificate/server.conf
+    if [ -f servers/unknown-names.conf ]; then
+        fill_in unknown-names-tls.conf with-certificate/unknown-names-tls.conf
+    fi
+    if [ -e "$TLS_CERTIFICATE" ]; then
+        cp with-certificate/* servers/
+    else
+        echo "nginx: there is no $TLS_CERTIFICATE yet; HTTPS begins when there is." >&2
+    fi
+else
+    export LISTEN_APP="$LISTEN"
+    cp snippets/acme.conf mode/
+    fill_in server.conf servers/server.conf
+fi
+
 : >trusted-proxies.geo
 for proxy in $TRUSTED_PROXIES; do
     echo "set_real_ip_from $proxy;" >>trusted-proxies.conf
-    echo "$proxy 1;" >>trusted-proxies.geo
+    # The PROXY protocol speaks of connections. The headers in them are the client's own.
+    if [ $proxies_send_headers = yes ]; then echo "$proxy 1;" >>trusted-proxies.geo; fi
 done
 
 outside=yes
@@ -71,5 +145,29 @@ done
 if [ $outside = yes ]; then cp outside.conf mounts/; fi
 
 cd ..
+
+# Have nginx read its certificate again soon after it was renewed. Requests under way are finished,
+# and nginx keeps the certificate it has if the new one does not fit its key.
+follow_certificate() {
+    seen=$1
+    while sleep 5 && kill -0 $$ 2>/dev/null; do
+        now=$(certificate)
+        if [ "$now" != "$seen" ] && [ -n "$now" ]; then
+            seen=$now
+            cp nginx/with-certificate/* nginx/servers/
+            kill -HUP $$  # whoever has this number is nginx by now
+        fi
+    done
+}
+certificate() {
+    stat --dereference --format '%i %s %Y' "$TLS_CERTIFICATE" "$TLS_KEY" 2>/dev/null || :
+}
+if [ $tls = yes ]; then
+    case " $* " in
+    *" -t "*) ;;  # only a test
+    *) follow_certificate "$(certificate)" & ;;
+    esac
+fi
+
 # -e: what goes wrong before the configuration is read is told here, too.
 exec nginx -e stderr -p "$PWD/" -c nginx/nginx.conf "$@"

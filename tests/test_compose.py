@@ -84,7 +84,8 @@ def test_only_nginx_is_published_and_only_on_this_machine(shared_site: Serve) ->
     site = shared_site("compose", WORKERS=4, THREADS=4)
     app, nginx = (docker.container.inspect(*site.containers(service)) for service in SERVICES)
     assert not any((app.network_settings.ports or {}).values())
-    published = [binding for many in nginx.network_settings.ports.values() for binding in many]
+    ports = nginx.network_settings.ports.values()
+    published = [binding for many in ports for binding in many or ()]
     assert published == [{"HostIp": "127.0.0.1", "HostPort": str(site.port)}]
 
 
@@ -101,8 +102,9 @@ def test_only_the_apps_user_makes_sockets_and_only_its_group_uses_them(shared_si
 def test_the_users_are_the_same_in_the_dockerfile_and_the_compose_file() -> None:
     dockerfile = (PROJECT / "Dockerfile").read_text()
     services = (PROJECT / "deploy" / "compose" / "services.yml").read_text()
-    app, nginx = re.findall(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)
-    assert re.findall(r"--uid (\d+)", dockerfile) == [app[0], nginx[0]]
+    app, nginx, certbot = re.findall(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)
+    assert re.findall(r"--uid (\d+)", dockerfile) == [app[0], nginx[0], certbot[0]]
+    assert certbot == nginx, "one writes the key that the other reads"
     assert set(re.findall(r"--gid (\d+)", dockerfile)) == {app[1]} == {nginx[1]}
     owners = re.findall(r"uid=(\d+),gid=(\d+),mode=(\d+)", services)
     assert sorted(owners) == sorted([(*app, "2750"), (*nginx, "0700")])

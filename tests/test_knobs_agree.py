@@ -10,10 +10,15 @@ from tests.servers import KNOBS, PROJECT
 
 NAME = "[A-Z][A-Z0-9_]+"
 # Not for people: what one part of the bundle tells another.
-BETWEEN_PARTS = {"LISTEN", "MOUNT", "SOCKETS", "INSTANCE", "PYTHON"}
+BETWEEN_PARTS = {
+    *("LISTEN", "LISTEN_APP", "LISTEN_TLS", "TLS_GROUPS", "HTTPS_PORT_IN_URL", "MOUNT"),
+    *("SOCKETS", "INSTANCE", "PYTHON"),
+}
 SHELLS_OWN = {"PWD"}
 
-SERVICES = (PROJECT / "deploy" / "compose" / "services.yml").read_text()
+COMPOSE = PROJECT / "deploy" / "compose"
+SERVICES = (COMPOSE / "services.yml").read_text()
+ALL_SERVICES = "".join(file.read_text() for file in COMPOSE.glob("services*.yml"))
 NGINX = [
     PROJECT / "nginx" / "start.sh",
     PROJECT / "nginx" / "health.sh",
@@ -50,20 +55,25 @@ def used_by_python() -> set[str]:
 
 def filled_in_by_compose() -> set[str]:
     """The variables that Compose itself puts into the services."""
-    return set(re.findall(rf"\$\{{({NAME})\}}", SERVICES.replace("${NAME}", "")))
+    return set(re.findall(rf"\$\{{({NAME})\}}", ALL_SERVICES.replace("${NAME}", "")))
 
 
-def given_to(service: str) -> set[str]:
+def used_by_certbot() -> set[str]:
+    """The variables in the script that its container runs."""
+    return set(re.findall(rf"\$\{{?({NAME})", without_comments(COMPOSE / "certbot.sh")))
+
+
+def given_to(service: str, services: str = SERVICES) -> set[str]:
     """The variables that a container of this service gets."""
-    section = re.search(rf"^  {service}:\n((?:   .*\n|\n)+)", SERVICES, re.MULTILINE)[1]
+    section = re.search(rf"^  {service}:\n((?:   .*\n|\n)+)", services, re.MULTILINE)[1]
     listed = re.search(r"^    environment:\n((?:      - .*\n)+)", section, re.MULTILINE)[1]
     return set(re.findall(rf"- ({NAME})", listed))
 
 
 @pytest.mark.parametrize("knob", KNOBS)
 def test_every_knob_is_used(knob: str) -> None:
-    everything = used_by_nginx() | used_by_uwsgi() | used_by_python() | filled_in_by_compose()
-    assert knob in everything
+    servers = used_by_nginx() | used_by_uwsgi() | used_by_certbot()
+    assert knob in servers | used_by_python() | filled_in_by_compose()
 
 
 @pytest.mark.parametrize("knob", KNOBS)
@@ -75,8 +85,8 @@ def test_every_knob_has_a_reason(knob: str) -> None:
 
 @pytest.mark.parametrize(
     "used",
-    [used_by_nginx, used_by_uwsgi, filled_in_by_compose],
-    ids=["nginx", "uwsgi", "compose"],
+    [used_by_nginx, used_by_uwsgi, used_by_certbot, filled_in_by_compose],
+    ids=["nginx", "uwsgi", "certbot", "compose"],
 )
 def test_every_variable_that_is_used_is_a_knob(used) -> None:
     names = used()
@@ -88,6 +98,10 @@ def test_nginxs_container_is_given_all_that_nginx_uses() -> None:
     assert given_to("nginx") == used_by_nginx() - BETWEEN_PARTS
 
 
+def test_certbots_container_is_given_all_that_it_uses() -> None:
+    assert given_to("certbot", (COMPOSE / "services.acme.yml").read_text()) == used_by_certbot()
+
+
 def test_the_apps_container_is_given_all_that_python_and_uwsgi_read() -> None:
     # What Compose does with these is all there is to do in a container; RUN_DIR is the image's.
     compose_only = {"APP_MEMORY", "APP_CPUS", "NGINX_MEMORY", "NGINX_CPUS"}
@@ -97,6 +111,6 @@ def test_the_apps_container_is_given_all_that_python_and_uwsgi_read() -> None:
 
 
 def test_no_default_stands_anywhere_else() -> None:
-    assert not re.findall(r"\$\{[A-Z_]+:?[-?+]", SERVICES)
+    assert not re.findall(r"\$\{[A-Z_]+:?[-?+]", ALL_SERVICES)
     for file in NGINX:
         assert not re.findall(rf"\$\{{{NAME}:?[-=]", without_comments(file)), file.name

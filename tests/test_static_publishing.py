@@ -9,6 +9,7 @@ from flask import Blueprint, Flask
 
 from deploy import static
 from deploy.mounts import Mount
+from deploy.refusal import Refusal
 
 MOUNT = Mount("/path", "shop:app")
 
@@ -117,13 +118,21 @@ def test_dotfiles_and_what_lies_in_hidden_folders_stay_private(source: Path, roo
     assert not any("/." in name for name in published(root))
 
 
-def test_links_that_may_lead_outside_stay_private(source: Path, root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("goal", ["outside", "outside/secret.txt"])
+def test_a_link_that_leads_outside_is_refused(
+    source: Path, root: Path, tmp_path: Path, goal: str
+) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "secret.txt").write_text("secret")
-    (source / "file.txt").symlink_to(tmp_path / "outside" / "secret.txt")
-    (source / "folder").symlink_to(tmp_path / "outside")
+    (source / "link").symlink_to(tmp_path / goal)
+    with pytest.raises(Refusal, match="link that leads out of the static folder"):
+        static.publish(shop(source), MOUNT, root)
+
+
+def test_a_link_that_stays_inside_is_left_to_the_app(source: Path, root: Path) -> None:
+    (source / "link.css").symlink_to("css/style.css")
     assert static.publish(shop(source), MOUNT, root) == 2
-    assert not any("secret" in name or "file" in name for name in published(root))
+    assert "path/static/link.css" not in published(root)
 
 
 def test_a_changed_file_replaces_the_old_one_and_its_twin(source: Path, root: Path) -> None:

@@ -1,0 +1,80 @@
+"""Requests that take too long: found from outside, without a part in any request.
+
+uWSGI's own ``harakiri`` has one clock for a whole worker. With threads, a quick request resets it
+under a stuck one; and when it fires, it takes the healthy ones along.
+"""
+
+import inspect
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+
+@dataclass
+class _Seen:
+    """A request that a thread is at."""
+
+    # Stands for the request, since uWSGI makes a new one for each. Held here, no other object can
+    # come to be at the same address.
+    body: object
+    since: float
+    told: bool = False
+
+
+class Deadline:
+    """Watches what the threads of this process are at, as far as a look now and then shows it.
+
+    A request is late when the app has not returned a response within ``seconds`` of when it was
+    first seen. A response may then take its time: a stream that has begun is not stuck. What
+    cannot be seen is an app that is not written in Python, and code that never lets go of the
+    interpreter.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._seen: dict[int, _Seen] = {}
+
+    def missed(self) -> Iterator[str]:
+        """Look at all threads; what to tell of each request that was not late before."""
+        now = time.monotonic()
+        before, self._seen = self._seen, {}
+        for thread, frame in sys._current_frames().items():
+            environ = _request(frame)
+            if environ is None:
+                continue
+            seen = before.get(thread)
+            if seen is None or seen.body is not environ["wsgi.input"]:
+                seen = _Seen(environ["wsgi.input"], since=now)
+            self._seen[thread] = seen
+            if now - seen.since > self.seconds and not seen.told:
+                seen.told = True
+                yield _told(environ, now - seen.since, frame)
+
+
+def _request(frame: FrameType) -> dict[str, Any] | None:
+    """The environ that uWSGI has called the app with in a thread, while that call lasts."""
+    while frame.f_back:
+        frame = frame.f_back
+    # No further than the outermost function: a look at a function's variables makes what they
+    # hold live longer.
+    code = frame.f_code
+    if code.co_flags & inspect.CO_GENERATOR:
+        return None
+    for name in code.co_varnames[: code.co_argcount]:
+        value = frame.f_locals.get(name)
+        if isinstance(value, dict) and "wsgi.input" in value:
+            return value
+    return None
+
+
+def _told(environ: dict[str, Any], seconds: float, frame: FrameType) -> str:
+    # Without the query, which may hold secrets.
+    uri = environ.get("REQUEST_URI", "").partition("?")[0]
+    return (
+        f"{environ.get('REQUEST_METHOD')} {uri} (id {environ.get('HTTP_X_REQUEST_ID')}) has run"
+        f" for {seconds:.1f} s and is here:\n{''.join(traceback.format_stack(frame))}"
+    )
