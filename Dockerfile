@@ -19,6 +19,15 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /venv/bin/pip install --require-hashes --requirement requirements.txt
 
 
+# --- This folder, for any user to read, whatever umask it was checked out with ---
+FROM ${PYTHON_IMAGE} AS source
+
+WORKDIR /app
+COPY . .
+# Compiled once here, since the running container cannot write.
+RUN chmod -R a+rX,go-w . && python -m compileall -q .
+
+
 # --- The app ---
 FROM ${PYTHON_IMAGE} AS app
 
@@ -28,10 +37,8 @@ RUN groupadd --gid 10001 web && \
     install --directory --owner=app --group=web /run/web /run/web/sockets /run/web/static
 
 COPY --from=build /venv /venv
+COPY --from=source /app /app
 WORKDIR /app
-COPY . .
-# Compiled once here, since the running container cannot write.
-RUN python -m compileall -q .
 
 # Numbers, since Kubernetes cannot tell from a name that it is not root's.
 USER 10001:10001
@@ -54,7 +61,7 @@ RUN groupadd --gid 10001 web && \
     install --directory --owner=web --group=web --mode=0700 \
         /run/web/nginx /run/web/spool /run/web/certificates /run/web/acme
 
-COPY nginx /etc/nginx/bundle
+COPY --from=source /app/nginx /etc/nginx/bundle
 
 USER 10002:10001
 # In here; which address that is outside is the compose file's business.

@@ -17,7 +17,7 @@ SHELL_SCRIPTS = .ci/run $(wildcard *.sh */*.sh */*/*.sh)
 
 .PHONY: help
 help:    ## list what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: serve
 serve: prerequisites $(RUNTIME)    ## serve the app with nginx and uWSGI; Ctrl-C stops both
@@ -31,16 +31,20 @@ dev: $(RUNTIME)    ## serve the app with Flask's own reloader and debugger
 local: prerequisites $(RUNTIME)    ## serve the app with uWSGI alone, as in production but for nginx
 	@exec .venv/bin/python -m deploy local
 
+.PHONY: certificate
+certificate: $(RUNTIME)    ## make a self-signed certificate in secrets/, to try TLS with
+	@exec .venv/bin/python -m deploy certificate
+
 .PHONY: test
 test: test-prerequisites $(DEV)    ## run every test; ARGS="-k upload" goes to pytest
 	@exec .venv/bin/pytest $(ARGS)
 
 .PHONY: quick
-quick: test-prerequisites $(DEV)    ## run the tests that take no more than a few seconds
-	@exec .venv/bin/pytest -m "not slow" $(ARGS)
+quick: test-prerequisites $(DEV)    ## run the quick tests that need no containers, several at a time
+	@exec .venv/bin/pytest -m "not slow and not docker" --numprocesses 4 --dist loadfile $(ARGS)
 
 .PHONY: lint
-lint: prerequisites $(DEV)    ## look for mistakes in Python, shell, Dockerfile, nginx, Compose
+lint: prerequisites $(DEV)    ## look for mistakes in Python, shell, Dockerfile, nginx, Compose, systemd
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/shellcheck $(SHELL_SCRIPTS)
@@ -48,6 +52,10 @@ lint: prerequisites $(DEV)    ## look for mistakes in Python, shell, Dockerfile,
 	.venv/bin/python -m deploy render .run/lint
 	.venv/bin/gixy --skips $(GIXY_SKIPS) .run/lint/nginx/nginx.conf
 	if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi
+	if systemd-analyze --version >/dev/null 2>&1; then \
+		sed 's,/srv/web,$(CURDIR),' deploy/systemd/web.service >.run/lint/web.service && \
+		systemd-analyze verify --recursive-errors=no .run/lint/web.service && \
+		systemd-analyze security --offline=yes --threshold=20 .run/lint/web.service >/dev/null; fi
 
 .PHONY: lock
 lock: $(DEV)    ## pin requirements*.in with hashes; ARGS=--upgrade takes the newest

@@ -5,7 +5,6 @@ import os
 import sys
 import threading
 
-from deploy import knobs as knobs_module
 from deploy.refusal import Refusal
 
 
@@ -19,6 +18,22 @@ def main() -> int:
     commands.add_parser("local", help="uWSGI alone, with its own HTTP router, to try it out")
     commands.add_parser("dev", help="Flask's own server with reloader and debugger")
     commands.add_parser("app", help="uWSGI alone, on its socket: what the app's container runs")
+    rollout = commands.add_parser("rollout", help="bring a new release live, losing no request")
+    rollout.add_argument(
+        "image", nargs="?", help="a release, or an image's tag; by default one is built"
+    )
+    rollback = commands.add_parser("rollback", help="bring the release before the live one back")
+    for command in (rollout, rollback):
+        command.add_argument(
+            "--timeout",
+            type=float,
+            default=120,
+            help="seconds until the new release has to be live (default: %(default)s)",
+        )
+    commands.add_parser("status", help="which releases run, which is live, and what they do")
+    commands.add_parser("instances", help="the same of one container or machine, as JSON")
+    commands.add_parser("promote", help="make this instance the live one, once it answers")
+    commands.add_parser("release", help="run RELEASE_COMMAND")
     commands.add_parser("preflight", help="load the apps once, and publish their static files")
     commands.add_parser("health", help="ask this container's app through its socket")
     commands.add_parser("certificate", help="make a self-signed certificate in secrets/")
@@ -33,13 +48,29 @@ def main() -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # Imported here, command by command, since `health` runs every few seconds and needs little.
-    if arguments.command == "health":
-        from deploy import health
+    # Imported here, command by command: `health` runs every few seconds and needs little, and
+    # whoever operates containers needs no virtual environment.
+    match arguments.command:
+        case "health":
+            from deploy import health
 
-        return health.check()
+            return health.check()
+        case "promote":
+            from deploy import promotion
 
-    found = knobs_module.read()
+            return 0 if promotion.promote(*promotion.here()) else 1
+        case "instances":
+            from deploy import instances
+
+            return instances.show()
+        case "rollout" | "rollback" | "status":
+            from deploy import operate
+
+            return operate.run(arguments)
+
+    from deploy import knobs
+
+    found = knobs.read()
     match arguments.command:
         case "serve":
             from deploy import serve
@@ -63,6 +94,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
             uwsgi.preflight(found)
             uwsgi.become(found, instance=socket.gethostname())
+        case "release":
+            from deploy import release
+
+            release.become(found)
         case "preflight":
             from deploy import preflight
 
@@ -72,7 +107,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "certificate":
             from deploy import certificate
 
-            certificate.make(found, knobs_module.PROJECT / "secrets")
+            certificate.make(found, knobs.PROJECT / "secrets")
         case "render":
             from pathlib import Path
 

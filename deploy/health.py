@@ -19,16 +19,22 @@ def check() -> int:
         The exit status: 0 when each answered with less than 500, else 1.
     """
     path = Path(os.environ["RUN_DIR"], "sockets", f"{socket.gethostname()}.sock")
+    if found := problem(path):
+        print(found, file=sys.stderr)
+        return 1
+    return 0
+
+
+def problem(path: Path) -> str:
+    """What is wrong with the instance behind a unix socket; empty when nothing is."""
     for mount in mounts.parse(os.environ["MOUNTS"]):
         try:
             status = ask(path, f"{mount.prefix}/")
         except (OSError, ValueError, IndexError) as error:
-            print(f"{mount.path}: no answer ({error})", file=sys.stderr)
-            return 1
+            return f"{mount.path}: no answer ({error})"
         if status >= 500:
-            print(f"{mount.path}: the app answers {status}", file=sys.stderr)
-            return 1
-    return 0
+            return f"{mount.path}: the app answers {status}"
+    return ""
 
 
 def ask(path: Path, url: str, timeout: float = 5) -> int:

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import secrets
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -76,7 +77,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         Refusal: a knob with an impossible value, a misspelt one, or two that exclude each other.
     """
     defaults = _env_file(DEFAULTS)
-    text = defaults | _env_file(project / ".env") | dict(environ)
+    text = _text(environ, project)
     _refuse_misspelt(text, defaults)
     for name in ("SECRET_KEY_FILE", "DEBUG_PASSWORD_FILE", "TLS_CERTIFICATE", "TLS_KEY", "RUN_DIR"):
         if not text[name]:
@@ -106,6 +107,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
                 f"SERVER_NAMES has {name!r}; write host names without scheme, port or path,"
                 " separated by spaces, as in example.com *.example.com."
             )
+    _check_command(text, "RELEASE_COMMAND")
     _one_of(text, "LOAD_APPS", ("auto", "once", "each"))
     if text["WORKER_MEMORY"]:
         text["WORKER_MEMORY"] = str(_check_size(text, "WORKER_MEMORY"))
@@ -176,6 +178,15 @@ def usable_cpus() -> int:
         if quota not in {"max", "-1"}:
             return max(1, min(allowed, math.ceil(int(quota) / int(period))))
     return allowed
+
+
+def run_dir(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Path:
+    """Where this folder is served from, whatever the other knobs are."""
+    return (project / _text(environ, project)["RUN_DIR"]).absolute()
+
+
+def _text(environ: Mapping[str, str], project: Path) -> dict[str, str]:
+    return _env_file(DEFAULTS) | _env_file(project / ".env") | dict(environ)
 
 
 def _env_file(path: Path) -> dict[str, str]:
@@ -282,6 +293,15 @@ def _check_networks(text: Mapping[str, str], name: str) -> None:
                 f"{name} has {word!r} ({error}); write IP addresses and networks such as"
                 " 10.0.0.0/8, separated by spaces."
             ) from None
+
+
+def _check_command(text: Mapping[str, str], name: str) -> None:
+    try:
+        shlex.split(text[name])
+    except ValueError as error:
+        raise Refusal(
+            f"{name} is {text[name]!r} ({error}); quote its words as you would in a shell."
+        ) from None
 
 
 def _one_of(text: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> None:

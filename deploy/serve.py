@@ -1,8 +1,6 @@
 """nginx and uWSGI on this machine, in the foreground: ``make serve``.
 
-Two programs are started and watched, nothing more. When either ends, so does the other. When
-asked to stop, nginx goes first and finishes what it has accepted, then uWSGI does the same. (A
-ready-made supervisor sends everybody SIGTERM at once, on which nginx drops its requests.)
+What is here gets the place ready; ``site`` runs the two.
 """
 
 import asyncio
@@ -17,14 +15,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy import nginx, uwsgi
-from deploy.knobs import PROJECT, Knobs
+from deploy import nginx, systemd, uwsgi
+from deploy.knobs import Knobs
 from deploy.refusal import Refusal
+from deploy.site import Site
 
 # What each start begins anew, in RUN_DIR.
 _EMPTIED = ("sockets", "static")
-# Seconds between two looks at a server that is starting.
-_PAUSE = 0.05
 
 
 def run(knobs: Knobs) -> int:
@@ -38,6 +35,7 @@ def run(knobs: Knobs) -> int:
             accept its configuration.
         SystemExit: an app cannot be loaded.
     """
+    systemd.make_output_openable()
     nginx_environment = nginx.environment(knobs)
     refuse_port_in_use(knobs)
     if knobs.tls:
@@ -49,59 +47,18 @@ def run(knobs: Knobs) -> int:
 
 
 async def _serve(knobs: Knobs, nginx_environment: dict[str, str]) -> int:
-    stop = asyncio.Event()
+    site = Site(knobs)
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    asked_to_stop = asyncio.create_task(stop.wait())
-
-    # A session of its own for each: Ctrl-C in a terminal reaches this process alone, which then
-    # stops the two in the right order.
-    app = await asyncio.create_subprocess_exec(
-        *uwsgi.command(knobs),
-        cwd=PROJECT,
-        env=uwsgi.environment(knobs, instance="app"),
-        start_new_session=True,
-    )
-    app_ended = asyncio.create_task(app.wait())
-    front = front_ended = None
-    try:
-        live = knobs.run_dir / "sockets" / "live.sock"
-        if not await _until(live.exists, app_ended, asked_to_stop):
-            return 0 if stop.is_set() else 1
-        front = await asyncio.create_subprocess_exec(
-            *nginx.command(knobs.run_dir), env=nginx_environment, start_new_session=True
-        )
-        front_ended = asyncio.create_task(front.wait())
-        if await _until(lambda: _answers(knobs), app_ended, front_ended, asked_to_stop):
+        asyncio.get_running_loop().add_signal_handler(number, site.stop)
+    async with site.started(nginx_environment):
+        if await site.until(lambda: _answers(knobs)):
             for mount in knobs.mounts:
                 print(f"Serving {mount.target} at {_address(knobs)}{mount.prefix}/", flush=True)
-            await asyncio.wait(
-                (app_ended, front_ended, asked_to_stop), return_when=asyncio.FIRST_COMPLETED
-            )
-    finally:
-        if front and front.returncode is None:
-            front.send_signal(signal.SIGQUIT)
-            await front_ended
-        if app.returncode is None:
-            app.terminate()
-            await app_ended
-        for server in filter(None, (front, app)):
-            # A master that was killed leaves workers behind, and nginx's would hold the port.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGKILL)
-    if stop.is_set():
+            await site.serve()
+    if site.asked_to_stop:
         return 0
     print("deploy: one of the servers ended; the reason is above.", file=sys.stderr)
     return 1
-
-
-async def _until(condition, *ends: asyncio.Task) -> bool:
-    """Wait until ``condition()`` is true. False when one of the tasks is done before that."""
-    while not any(task.done() for task in ends):
-        if await asyncio.to_thread(condition):
-            return True
-        await asyncio.wait(ends, timeout=_PAUSE, return_when=asyncio.FIRST_COMPLETED)
-    return False
 
 
 def _answers(knobs: Knobs) -> bool:

@@ -59,6 +59,8 @@ def environment(knobs: Knobs, instance: str) -> dict[str, str]:
         # What the app writes to standard output is its log: show it at once.
         "PYTHONUNBUFFERED": "1",
     }
+    # uWSGI would tell systemd in the name of the service that it is ready.
+    given.pop("NOTIFY_SOCKET", None)
     # Switched off is not there at all: uWSGI and Flask take note of an empty one, too.
     return {name: text for name, text in given.items() if text or name not in _SWITCHES}
 

@@ -104,7 +104,7 @@ def test_certbots_container_is_given_all_that_it_uses() -> None:
 
 def test_the_apps_container_is_given_all_that_python_and_uwsgi_read() -> None:
     # What Compose does with these is all there is to do in a container; RUN_DIR is the image's.
-    compose_only = {"APP_MEMORY", "APP_CPUS", "NGINX_MEMORY", "NGINX_CPUS"}
+    compose_only = {"APP_IMAGE", "APP_MEMORY", "APP_CPUS", "NGINX_MEMORY", "NGINX_CPUS"}
     read = (used_by_python() | used_by_uwsgi()) - BETWEEN_PARTS - compose_only - {"RUN_DIR"}
     assert given_to("app") == read
     assert "RUN_DIR=" in (PROJECT / "Dockerfile").read_text()

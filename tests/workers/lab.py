@@ -69,7 +69,7 @@ class Lab:
 
     def connections(self) -> int:
         """How many requests wait in uWSGI's socket or are being answered."""
-        path = str(self.site.folder / ".run" / "sockets" / "app.sock")
+        path = str(self.site.folder / ".run" / "sockets" / "app-1.sock")
         lines = Path("/proc/net/unix").read_text().splitlines()
         return sum(line.endswith(path) for line in lines) - 1  # it listens itself
 

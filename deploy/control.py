@@ -1,0 +1,87 @@
+"""Asking the ``serve`` that runs here for a rollout, and following it.
+
+``serve`` listens on a unix socket in its RUN_DIR, which only its user may write to. It answers with
+lines of text as it goes on, and its last line begins with ``done`` or ``failed``.
+"""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from deploy.refusal import Refusal
+
+Say = Callable[[str], None]
+
+
+async def listen(run_dir: Path, rollout: Callable[[float, Say], Awaitable[None]]) -> asyncio.Server:
+    """Run ``rollout`` whenever somebody asks for it, but only one at a time.
+
+    Args:
+        run_dir: where the socket is made.
+        rollout: is given the seconds that it may take and a function that tells what it does, and
+            raises Refusal if it fails.
+    """
+    lock = asyncio.Lock()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def say(text: str) -> None:
+            # If nobody follows any more, the rollout goes on all the same.
+            writer.write(f"{text}\n".encode())
+
+        try:
+            if not (line := await reader.readline()):
+                return  # somebody only looked whether this answers
+            timeout = float(line)
+            if lock.locked():
+                raise Refusal("another rollout is under way; wait until it has ended.")
+            async with lock:
+                await rollout(timeout, say)
+            say("done")
+        except Refusal as refusal:
+            say(f"failed: {refusal}")
+        finally:
+            writer.close()
+
+    socket_path = run_dir / "control"
+    socket_path.unlink(missing_ok=True)  # of one that was killed: RUN_DIR is locked
+    return await asyncio.start_unix_server(answer, socket_path)
+
+
+def answers(run_dir: Path) -> bool:
+    """Whether a ``serve`` runs there.
+
+    Raises:
+        Refusal: one does, but this user may not ask it.
+    """
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(run_dir / "control"))
+        except PermissionError:
+            raise Refusal(
+                f"RUN_DIR is {str(run_dir)!r}, where another user serves; do this as that user."
+            ) from None
+        except OSError:
+            return False
+    return True
+
+
+def ask(run_dir: Path, timeout: float) -> int:
+    """Ask for a rollout, and tell what happens until it has ended.
+
+    Returns:
+        The exit status of that.
+    """
+    with socket.socket(socket.AF_UNIX) as control:
+        control.connect(str(run_dir / "control"))
+        control.sendall(f"{timeout}\n".encode())
+        for line in control.makefile():
+            if line == "done\n":
+                return 0
+            if line.startswith("failed: "):
+                print(f"deploy: {line.removeprefix('failed: ')}", end="", file=sys.stderr)
+                return 1
+            print(line, end="", flush=True)
+    print("deploy: `serve` ended during the rollout; its log says why.", file=sys.stderr)
+    return 1

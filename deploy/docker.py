@@ -1,0 +1,195 @@
+"""The containers of this project, through Docker's own command line.
+
+The command line rather than a library that wraps it: whoever operates a machine then needs
+nothing on it but Docker and Python, no virtual environment, and no compiler to make one.
+"""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from deploy.refusal import Refusal
+
+# Not from `deploy.knobs`, which needs more than Python.
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class DockerError(Exception):
+    """A command of Docker's that failed, with the last line that it said."""
+
+
+def docker(*words: str, show: bool = False, **variables: str) -> str:
+    """Run a command of Docker's and return what it prints.
+
+    Args:
+        words: the command.
+        show: let people see what it says while it works, instead of returning it.
+        variables: what its environment has besides this process's.
+
+    Raises:
+        DockerError: it failed.
+        Refusal: there is no such command on this machine.
+    """
+    try:
+        done = subprocess.run(
+            ["docker", *words],
+            cwd=PROJECT,
+            env=os.environ | variables,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr if show else subprocess.PIPE,
+            stderr=None if show else subprocess.PIPE,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except FileNotFoundError:
+        raise Refusal("docker is not installed; install it with its plugin for Compose.") from None
+    if done.returncode:
+        said = (done.stderr or "").strip().splitlines() or [f"exit status {done.returncode}"]
+        raise DockerError(f"docker {words[0]} failed: {said[-1]}")
+    return done.stdout or ""
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of the service ``app``, as it was when it was looked at.
+
+    Args:
+        id: its id.
+        name: its name.
+        instance: the name of its instance of uWSGI, which is its host name.
+        image: the id of its image.
+        state: ``created``, ``running``, ``exited`` and so on.
+        health: ``starting``, ``healthy`` or ``unhealthy``; empty when it does not run.
+        restarts: how often Docker has started it anew because it ended.
+        exit_status: of its last end.
+        labels: all of them, Compose's own among them.
+    """
+
+    id: str
+    name: str
+    instance: str
+    image: str
+    state: str
+    health: str
+    restarts: int
+    exit_status: int
+    labels: dict[str, str]
+
+    @classmethod
+    def inspect(cls, *ids: str) -> list[Self]:
+        """Look at containers."""
+        return [
+            cls(
+                id=found["Id"],
+                name=found["Name"].lstrip("/"),
+                instance=found["Config"]["Hostname"],
+                image=found["Image"],
+                state=found["State"]["Status"],
+                health=found["State"].get("Health", {}).get("Status", ""),
+                restarts=found["RestartCount"],
+                exit_status=found["State"]["ExitCode"],
+                labels=found["Config"]["Labels"],
+            )
+            for found in (json.loads(docker("container", "inspect", *ids)) if ids else [])
+        ]
+
+    def now(self) -> Self:
+        """The same container, looked at again."""
+        return self.inspect(self.id)[0]
+
+    def execute(self, *words: str) -> str:
+        """Run a command in it; empty when that is not possible."""
+        try:
+            return docker("exec", self.id, *words).strip()
+        except DockerError:
+            return ""
+
+    def last_words(self, lines: int = 20) -> str:
+        """The end of its log."""
+        done = subprocess.run(
+            ["docker", "logs", "--tail", str(lines), self.id],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        return done.stdout.rstrip()
+
+    def start(self) -> None:
+        """Start it."""
+        docker("start", self.id)
+
+    def remove(self, *, at_once: bool = False) -> None:
+        """Stop it, with the grace that its service has for that or at once, and remove it."""
+        if not at_once:
+            docker("stop", self.id)
+        docker("rm", "--force", self.id)
+
+
+class Compose:
+    """This project's Compose: the same files that its running containers were started with.
+
+    So nobody starts a release without the overlay for production by forgetting its name.
+    ``COMPOSE_FILE`` and ``COMPOSE_PROJECT_NAME`` have the meaning that Compose gives them.
+
+    Raises:
+        Refusal: what runs was started from another folder.
+    """
+
+    def __init__(self) -> None:
+        self._files: list[str] = []
+        for container in self.containers():
+            files = container.labels["com.docker.compose.project.config_files"].split(",")
+            for file in files:
+                if not Path(file).is_relative_to(PROJECT):
+                    raise Refusal(
+                        f"{container.name} was started with {file}, which is not in {PROJECT};"
+                        " do this in the folder that it was started from."
+                    )
+            self._files = [word for file in files for word in ("--file", file)]
+
+    def run(self, *words: str, image: str = "", show: bool = False) -> str:
+        """Run a command of Compose's.
+
+        Args:
+            words: the command.
+            image: the image that the app shall have in it.
+            show: let people see what it says.
+        """
+        variables = {"APP_IMAGE": image} if image else {}
+        return docker("compose", *self._files, *words, show=show, **variables)
+
+    def containers(self) -> list[Container]:
+        """All containers of the service ``app``, oldest first."""
+        ids = self.run("ps", "--all", "--quiet", "app").split()
+        number = "com.docker.compose.container-number"
+        return sorted(Container.inspect(*ids), key=lambda found: int(found.labels[number]))
+
+    def live(self) -> Container | None:
+        """The container that nginx asks."""
+        running = [found for found in self.containers() if found.state == "running"]
+        link = next(filter(None, map(live_socket, running)), "")
+        return next((found for found in running if f"{found.instance}.sock" == link), None)
+
+    @functools.cached_property
+    def image(self) -> str:
+        """The name of the image that `docker compose up` starts."""
+        name = self.run("config", "--images", "app").split()[0]
+        return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+    @functools.cached_property
+    def name(self) -> str:
+        """The name of the project."""
+        return json.loads(self.run("config", "--format", "json"))["name"]
+
+
+def live_socket(container: Container) -> str:
+    """Which socket is live, as a container sees it."""
+    return container.execute("sh", "-c", 'readlink "$RUN_DIR/sockets/live.sock"')

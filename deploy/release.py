@@ -1,0 +1,31 @@
+"""The release step: what has to be done once before a new release goes live."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from deploy.knobs import PROJECT, Knobs
+from deploy.refusal import Refusal
+
+
+def become(knobs: Knobs) -> None:
+    """Replace this process by ``RELEASE_COMMAND``; return when there is none.
+
+    It finds what the app finds: its environment, its folder, and the programs beside this Python.
+
+    Raises:
+        Refusal: there is no such program.
+    """
+    words = shlex.split(knobs.environment["RELEASE_COMMAND"])
+    if not words:
+        return
+    print(f"RELEASE_COMMAND: {shlex.join(words)}", flush=True)
+    os.chdir(PROJECT)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    try:
+        os.execvpe(words[0], words, knobs.environment | {"PATH": path})
+    except OSError as error:
+        raise Refusal(
+            f"RELEASE_COMMAND is {shlex.join(words)!r}, which cannot be run ({error.strerror})."
+        ) from None

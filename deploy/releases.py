@@ -1,0 +1,85 @@
+"""Releases: images of the app that have been live, each tagged with the time when it went live.
+
+A release is ``<image>:20261123-210507`` (UTC). The tag that Compose itself starts, usually
+``latest``, names the same image as the live release, so `docker compose up` agrees with what runs.
+"""
+
+import json
+import re
+from datetime import UTC, datetime
+
+from deploy.docker import Compose, DockerError, docker
+from deploy.refusal import Refusal
+
+# How many are kept: the live one, and two to go back to.
+KEPT = 3
+_RELEASE = re.compile(r"\d{8}-\d{6}")
+
+
+class Releases:
+    """The releases of one project."""
+
+    def __init__(self, compose: Compose) -> None:
+        self._image = compose.image
+        self._repository = compose.image.rpartition(":")[0]
+
+    def all(self) -> dict[str, str]:
+        """Each release with the id of its image, the newest first."""
+        listed = docker(
+            "image", "ls", "--no-trunc", "--format", "{{.Tag}} {{.ID}}", self._repository
+        )
+        pairs = (line.split() for line in listed.splitlines())
+        return {tag: image for tag, image in sorted(pairs, reverse=True) if _RELEASE.fullmatch(tag)}
+
+    def of(self, image: str) -> str:
+        """The release that an image is; empty when it never was one."""
+        return next((release for release, found in self.all().items() if found == image), "")
+
+    def before(self, image: str) -> str:
+        """The image of the release before this one.
+
+        Raises:
+            Refusal: there is none.
+        """
+        releases = self.all()
+        older = [release for release in releases if release < self.of(image)]
+        if not older:
+            raise Refusal(
+                "there is no release before the one that is live; kept are:"
+                f" {', '.join(releases) or 'none'}."
+            )
+        return releases[older[0]]
+
+    def find(self, name: str) -> str:
+        """The id of the image that a person means: a release, an image here, or one to pull."""
+        if name in (releases := self.all()):
+            return releases[name]
+        try:
+            return image_id(name)
+        except DockerError:
+            docker("pull", name, show=True)
+            return image_id(name)
+
+    def candidate(self) -> str:
+        """The name under which an image is built before it is a release."""
+        return f"{self._repository}:candidate"
+
+    def point_compose_at(self, image: str) -> None:
+        """Let `docker compose up` start this image."""
+        docker("tag", image, self._image)
+
+    def keep(self, image: str) -> str:
+        """Make an image that went live a release, and return which. Old ones are let go."""
+        release = self.of(image)
+        if not release:
+            release = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+            docker("tag", image, f"{self._repository}:{release}")
+        for old in list(self.all())[KEPT:]:
+            if old != release:
+                docker("rmi", f"{self._repository}:{old}")
+        return release
+
+
+def image_id(name: str) -> str:
+    """The id of an image that is on this machine."""
+    return json.loads(docker("image", "inspect", name))[0]["Id"]

@@ -1,0 +1,169 @@
+"""Rollout and rollback in containers, without a lost request.
+
+It only starts one container more, waits, and stops the old one: who serves is decided by the
+instances themselves (see ``promotion``). Whatever goes wrong before the new one is live and
+healthy leaves the old one as it was.
+"""
+
+import contextlib
+import socket
+import sys
+import time
+from collections.abc import Iterator
+
+from deploy.docker import Compose, Container, DockerError, live_socket
+from deploy.refusal import Refusal
+from deploy.releases import Releases, image_id
+
+# Seconds between two looks at a container that is starting.
+_PAUSE = 0.25
+
+
+class RolloutError(Exception):
+    """A new release that does not work. The one that was live still is."""
+
+
+def rollout(image: str | None, timeout: float) -> None:
+    """Bring a new release live.
+
+    Args:
+        image: its tag, id or release; None builds it from this folder.
+        timeout: seconds it may take until it is healthy and live.
+
+    Raises:
+        RolloutError: it does not work.
+        Refusal: another rollout is under way, or there is nothing to roll out.
+    """
+    compose = Compose()
+    with _only_one(compose.name):
+        releases, live = Releases(compose), compose.live()
+        if image:
+            new = releases.find(image)
+        else:
+            _say("Building the image")
+            # Under a name of its own, so that `docker compose up` still starts what is live.
+            compose.run("build", "app", image=releases.candidate(), show=True)
+            new = image_id(releases.candidate())
+        try:
+            command = "python", "-m", "deploy", "release"
+            compose.run("run", "--rm", "--no-deps", "-T", "app", *command, image=new, show=True)
+        except DockerError:
+            unchanged = "the old release still serves" if live else "nothing was started"
+            raise RolloutError(f"The release step failed; {unchanged}.") from None
+        _replace(compose, releases, live, new, timeout)
+
+
+def rollback(timeout: float) -> None:
+    """Bring the release before the live one back. Nothing is built, and no command is run.
+
+    Args:
+        timeout: seconds it may take until it is healthy and live.
+
+    Raises:
+        RolloutError: it does not work.
+        Refusal: another rollout is under way, or there is no earlier release.
+    """
+    compose = Compose()
+    with _only_one(compose.name):
+        releases, live = Releases(compose), compose.live()
+        if not live:
+            raise Refusal("nothing is live here; start a release with: python -m deploy rollout")
+        _replace(compose, releases, live, releases.before(live.image), timeout)
+
+
+def _replace(
+    compose: Compose, releases: Releases, live: Container | None, image: str, timeout: float
+) -> None:
+    """Serve an image instead of the live container's."""
+    # With none live, what there is does not answer; with one, it is left from a killed rollout.
+    for container in compose.containers():
+        if not live or container.id != live.id:
+            _say(f"Removing {container.name}, which is not live")
+            container.remove()
+    if not live:
+        releases.point_compose_at(image)
+        _say("Starting everything, since nothing is live")
+        compose.run("up", "--detach", "--wait", show=True)
+        _say(f"Release {releases.keep(image)} is live")
+        return
+
+    releases.keep(live.image)  # it may have been started without a rollout
+    new = _create(compose, releases, live, image)
+    try:
+        _say(f"Starting {new.name} beside {live.name}")
+        new.start()
+        _wait(new, timeout)
+    except BaseException:
+        # Healthy for its own eyes but not for Docker's: it may have become live already.
+        if live_socket(live) != f"{live.instance}.sock":
+            live.execute("python", "-m", "deploy", "promote")
+        new.remove(at_once=True)
+        raise
+    releases.point_compose_at(image)
+    _say(f"Release {releases.keep(image)} is live; {live.name} finishes what it has begun")
+    live.remove()
+    _say(f"{live.name} is gone")
+
+
+def _create(compose: Compose, releases: Releases, live: Container, image: str) -> Container:
+    """Make a container of an image. Compose's own tag names that image just meanwhile."""
+    before = {container.id for container in compose.containers()}
+    releases.point_compose_at(image)
+    try:
+        compose.run("create", "--no-build", "--no-recreate", "--scale", "app=2", "app")
+    finally:
+        releases.point_compose_at(live.image)
+    return next(found for found in compose.containers() if found.id not in before)
+
+
+def _wait(new: Container, timeout: float) -> None:
+    """Return when a container is healthy and live.
+
+    Raises:
+        RolloutError: it is not, and will not be. The end of its log was shown.
+    """
+    end = time.monotonic() + timeout
+    problem = ""
+    while not problem:
+        new = new.now()
+        if new.state != "running" or new.restarts:
+            problem = f"it ended with exit status {new.exit_status}"
+        elif new.health == "unhealthy":
+            problem = "it is not healthy"
+        elif new.health == "healthy" and live_socket(new) == f"{new.instance}.sock":
+            return
+        elif time.monotonic() > end:
+            problem = f"it was not healthy and live within {timeout:g} seconds"
+        time.sleep(_PAUSE)
+    print(new.last_words(), file=sys.stderr)
+    if "not" in problem and (answer := new.execute("python", "-m", "deploy", "health")):
+        print(answer, file=sys.stderr)
+    raise RolloutError(f"The new release does not work: {problem}. The old one still serves.")
+
+
+@contextlib.contextmanager
+def _only_one(project: str) -> Iterator[None]:
+    """Keep every other rollout of this project on this machine out, whoever types it.
+
+    The lock is an address of a unix socket without a file. All users share these, and the kernel
+    frees it when the process ends, in whatever way.
+
+    Raises:
+        Refusal: another one is under way.
+    """
+    with socket.socket(socket.AF_UNIX) as lock:
+        try:
+            lock.bind(f"\0rollout of {project}")
+        except OSError:
+            raise Refusal(
+                f"another rollout of {project} is under way; wait until it has ended."
+            ) from None
+        yield
+
+
+_begin = time.monotonic()
+
+
+def _say(text: str) -> None:
+    """Tell what is done, with the seconds since the beginning."""
+    print(f"{time.monotonic() - _begin:6.1f} s  {text}", flush=True)
