@@ -15,7 +15,7 @@ from tests.servers import HostSite, NotServedError, Site, until
 PIN = "314-159-265"
 KNOBS = {"UWSGI_DEBUG": "1", "WERKZEUG_DEBUG_PIN": PIN, "WORKERS": 4, "THREADS": 4}
 # An app that tells which modules its worker has, and names a user in a local variable.
-LISTER = '''
+LISTER = """
 import sys
 from flask import Flask
 
@@ -28,7 +28,7 @@ def modules():
 @app.route("/fail/<token>")
 def fail(token):
     raise LookupError(token)
-'''
+"""
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def commands_of(page: httpx.Response) -> dict[str, str]:
     """What the page's own JavaScript sends with each of its commands."""
     secret = re.search(r'SECRET = "([^"]+)"', page.text)
     frames = re.findall(r'id="frame-(\d+)"', page.text)
-    assert secret and frames, f"no traceback page: {page.status_code}\n{page.text[:2000]}"
+    assert all((secret, frames)), f"no traceback page: {page.status_code}\n{page.text[:2000]}"
     return {"__debugger__": "yes", "s": secret[1], "frm": frames[-1]}
 
 
