@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.servers import PROJECT, Site
+from tests.servers import PROJECT, Site, free_port
 
 PIN = "314-159-265"
 NAME = "staging.example.com"
@@ -38,16 +39,18 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+KNOBS = {
+    "UWSGI_DEBUG": "1",
+    "WERKZEUG_DEBUG_PIN": PIN,
+    "SERVER_NAMES": NAME,
+    "WORKERS": 4,
+    "THREADS": 4,
+}
+
+
 @pytest.fixture
 def staging(kind: str, shared_site: Callable[..., Site]) -> Site:
-    return shared_site(
-        kind,
-        UWSGI_DEBUG="1",
-        WERKZEUG_DEBUG_PIN=PIN,
-        SERVER_NAMES=NAME,
-        WORKERS=4,
-        THREADS=4,
-    )
+    return shared_site(kind, **KNOBS)
 
 
 def picture(page: Page, name: str) -> None:
@@ -55,11 +58,9 @@ def picture(page: Page, name: str) -> None:
     page.screenshot(path=PICTURES / f"{name}.png")
 
 
-def test_a_click_on_a_frame_the_pin_and_an_expression_show_its_value(
-    browser: Browser, staging: Site, kind: str
-) -> None:
-    page = browser.new_page(viewport={"width": 1000, "height": 820})
-    page.goto(f"http://{NAME}:{staging.port}/path/boom?visitor=Ada")
+def look_into_the_last_frame(page: Page, origin: str, name: str) -> None:
+    """Do what a person does, from the failed request to the values of its variables."""
+    page.goto(f"{origin}/path/boom?visitor=Ada")
     expect(page).to_have_title("ZeroDivisionError: float division by zero // Werkzeug Debugger")
 
     line = page.locator(".frame").last.locator("pre.current")
@@ -67,7 +68,7 @@ def test_a_click_on_a_frame_the_pin_and_an_expression_show_its_value(
     line.locator("img").click()
     prompt = page.locator(".pin-prompt")
     expect(prompt).to_be_visible()
-    picture(page, f"{kind}-pin")
+    picture(page, f"{name}-pin")
 
     prompt.locator("input[name=pin]").fill("000-000-000")
     refusals: list[str] = []
@@ -87,8 +88,27 @@ def test_a_click_on_a_frame_the_pin_and_an_expression_show_its_value(
         expect(console).to_contain_text(f"('answer {number}', 2.0, 0)")
     entry.fill("request.args['visitor'], request.headers['Host']")
     entry.press("Enter")
-    expect(console).to_contain_text(f"('Ada', '{NAME}:{staging.port}')")
-    picture(page, f"{kind}-console")
+    expect(console).to_contain_text(f"('Ada', '{origin.partition('//')[2]}')")
+    picture(page, f"{name}-console")
+
+
+def test_a_click_on_a_frame_the_pin_and_an_expression_show_its_value(
+    browser: Browser, staging: Site, kind: str
+) -> None:
+    page = browser.new_page(viewport={"width": 1000, "height": 820})
+    look_into_the_last_frame(page, f"http://{NAME}:{staging.port}", kind)
+
+
+def test_it_works_over_tls(browser: Browser, serve: Callable[..., Site], tmp_path: Path) -> None:
+    pair = trustme.CA().issue_cert(NAME)
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    for pem in pair.cert_chain_pems:
+        pem.write_to_path(certificate, append=True)
+    pair.private_key_pem.write_to_path(key)
+    port = free_port()
+    serve("host", TLS_CERTIFICATE=certificate, TLS_KEY=key, HTTPS_PORT=port, **KNOBS)
+    page = browser.new_page(ignore_https_errors=True)  # it does not know who issued this one
+    look_into_the_last_frame(page, f"https://{NAME}:{port}", "tls")
 
 
 def test_under_a_name_that_is_not_listed_there_is_no_page(browser: Browser, staging: Site) -> None:
