@@ -399,6 +399,9 @@ def _require_for_production(text: Mapping[str, str], secret_key: str, tls: bool)
 
 def _guard_debugger(text: Mapping[str, str]) -> None:
     """The debugger runs any code for whoever has its PIN, so not everybody may come near it."""
+    from deploy.worker.debugger import pin  # loaded where it is switched on, and nowhere else
+
+    pin(text)
     passwords = Path(text["DEBUG_PASSWORD_FILE"])
     if not passwords.exists():
         raise Refusal(

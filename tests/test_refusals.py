@@ -311,6 +311,12 @@ def test_a_file_of_passwords_that_does_not_exist_is_refused(bundle: Bundle) -> N
     bundle.refuses(settings, "DEBUG_PASSWORD_FILE", "nowhere", "htpasswd")
 
 
+@pytest.mark.parametrize("pin", ["off", "12a", "123 456"])
+def test_a_pin_that_is_no_number_is_refused(bundle: Bundle, pin: str) -> None:
+    settings = {"UWSGI_DEBUG": "1", "WERKZEUG_DEBUG_PIN": pin}
+    bundle.refuses(settings, "WERKZEUG_DEBUG_PIN", pin, "write digits")
+
+
 # --- Apps ---
 
 BROKEN = [
