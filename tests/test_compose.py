@@ -146,10 +146,10 @@ def test_a_request_in_flight_survives_docker_stop(spare: ComposeSite) -> None:
 
 
 @pytest.mark.slow
-def test_nginx_says_502_while_there_is_no_app_and_finds_the_next_one(spare: ComposeSite) -> None:
+def test_nginx_says_503_while_there_is_no_app_and_finds_the_next_one(spare: ComposeSite) -> None:
     spare.compose("stop", "app")
     answer = spare.ask("/path/")
-    assert answer.status == 502
+    assert answer.status == 503
     assert int(answer.headers["Retry-After"]) > 0
     assert spare.ask("/path/static/style.css").status == 200, "this needs no app"
     spare.compose("up", "--detach", "--wait", "app")
