@@ -176,8 +176,10 @@ class Load:
             raise ClosedError from error
         head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in head[1:])}
-        body = await reader.readexactly(int(headers["content-length"]))
-        stays = headers.get("connection", "").lower() != "close"
+        # The app says how long its answers are. What does not is an error page: not worth reading.
+        length = headers.get("content-length")
+        body = await reader.readexactly(int(length or 0))
+        stays = length is not None and headers.get("connection", "").lower() != "close"
         return int(head[0].split()[1]), body.decode(), stays
 
 
