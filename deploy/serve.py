@@ -156,4 +156,9 @@ def own_run_dir(run_dir: Path) -> Iterator[None]:
         # Whoever may write to a socket in it can run code: 0750, this user and its group.
         (run_dir / "sockets").mkdir(mode=0o750)
         (run_dir / "static").mkdir()
-        yield
+        try:
+            yield
+        finally:
+            # Nobody listens on what is left of these.
+            shutil.rmtree(run_dir / "sockets", ignore_errors=True)
+            (run_dir / "control").unlink(missing_ok=True)
