@@ -11,7 +11,8 @@ cd "$1"
 shift
 
 rm -rf nginx/*  # but not the folder itself, which may be a mount
-mkdir -p nginx/mounts nginx/mode nginx/client-limits nginx/cache nginx/servers spool
+mkdir -p nginx/modules nginx/mounts nginx/mode nginx/client-limits nginx/cache nginx/encodings \
+    nginx/servers spool
 cp -R "$source/." nginx/
 cd nginx
 
@@ -22,6 +23,13 @@ fill_in() {
         $CLIENT_REQUESTS_AT_ONCE $CLIENT_REQUESTS_PER_SECOND $CACHE_SIZE $LISTEN_APP $LISTEN_TLS
         $TLS_CERTIFICATE $TLS_KEY $TLS_GROUPS $HTTPS_PORT_IN_URL $HSTS_SECONDS' <"$1.template" >"$2"
 }
+
+built=$(nginx -V 2>&1)
+brotli=$(echo "$built" | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p')/ngx_http_brotli_static_module.so
+if [ -f "$brotli" ]; then
+    echo "load_module $brotli;" >modules/brotli.conf
+    cp modes/brotli.conf encodings/
+fi
 
 case $(echo "$UWSGI_DEBUG" | tr '[:upper:]' '[:lower:]') in
 1 | true | yes | on)
@@ -89,7 +97,6 @@ if [ -n "$HSTS_SECONDS" ]; then
 fi
 
 if [ $tls = yes ]; then
-    built=$(nginx -V 2>&1)
     case $built in
     # HTTP/2 was a word of `listen` before it got a directive of its own.
     *nginx/1.2[2-4].*) LISTEN_TLS="$LISTEN_TLS ssl http2" ;;
