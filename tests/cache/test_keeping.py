@@ -264,6 +264,14 @@ def test_it_can_be_switched_off_and_is_with_the_debugger_on(
     assert [cached(answer) for answer in answers] == [None, None]
 
 
+def test_kept_pages_count_towards_a_clients_share(serve: Serve) -> None:
+    site = serve("host", files=[PRESS], **KNOBS, CLIENT_REQUESTS_PER_SECOND=1)
+    page = Page(site, "counted")
+    answers = [page.ask({"X-Forwarded-For": "192.0.2.1"}) for _ in range(20)]
+    assert answers[0].status == 200
+    assert [answer.status for answer in answers].count(429) >= 10
+
+
 @pytest.mark.slow
 def test_it_takes_no_more_room_than_it_may(serve: Serve) -> None:
     site = serve("host", files=[PRESS], **KNOBS, CACHE_SIZE="1m")
