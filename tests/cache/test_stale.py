@@ -1,6 +1,7 @@
 """A page that is no longer fresh: one request renews it; while the app is down it still comes."""
 
 import contextlib
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cache.conftest import KNOBS, PRESS, Page, cached
-from tests.servers import ComposeSite, Serve, Site, until
+from tests.servers import PROJECT, ComposeSite, Serve, Site, until
 
 RENEWED = "public, max-age=1, stale-while-revalidate=60"
 
@@ -80,6 +81,22 @@ def test_an_app_that_takes_too_long_or_breaks_off_is_as_good_as_down(
     assert (cached(late := page.ask()), late.body) == ("stale", old)
     page.says("public, max-age=1", exit=True)
     assert (cached(broken := page.ask()), broken.body) == ("stale", old)
+
+
+@pytest.mark.parametrize("press", ["host"], indirect=True)
+def test_nginx_does_not_call_itself_well_because_of_a_kept_page(press: Site) -> None:
+    def health() -> subprocess.CompletedProcess[str]:
+        given = {**press.environment, "LISTEN": f"127.0.0.1:{press.port}", "SERVER_NAMES": ""}
+        given |= {"TLS_CERTIFICATE": "/dev/null", "PROXY_PROTOCOL": ""}
+        script = PROJECT / "nginx" / "health.sh"
+        return subprocess.run([script], env=given, capture_output=True, text=True, check=False)
+
+    press.ask("/path/")
+    assert cached(press.ask("/path/")) == "hit"
+    assert health().returncode == 0
+    with down(press):
+        assert cached(press.ask("/path/")) == "hit"
+        assert health().stderr == "nginx answers 503 for /path/\n"
 
 
 @pytest.mark.parametrize("press", ["host"], indirect=True)

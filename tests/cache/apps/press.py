@@ -18,6 +18,12 @@ _numbers = itertools.count(1)
 _lock = threading.Lock()
 
 
+@app.get("/")
+def front_page() -> Response:
+    """Answer with a page for everybody."""
+    return Response("news\n", headers={"Cache-Control": "public, max-age=60"})
+
+
 @app.put("/page/<name>")
 def tell(name: str) -> str:
     """Take what the page of this name shall answer, and after how many seconds."""
