@@ -35,7 +35,7 @@ class Page:
         self.name = name
 
     def says(self, cache_control: str | None, *headers: tuple[str, str], **more: object) -> None:
-        """Let the app answer so: after `seconds`, with `status`, `more` text, or `exit`."""
+        """Let the app answer so: `status`, `seconds`, `more` text, `streamed` or `exit`."""
         told = [("Cache-Control", cache_control)] if cache_control is not None else []
         body = json.dumps({"headers": [*told, *headers], **more}).encode()
         kind = {"Content-Type": "application/json"}

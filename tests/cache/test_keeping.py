@@ -113,6 +113,13 @@ def test_the_head_of_a_page_is_kept_with_the_page_and_never_in_its_place(page: P
 
 
 @ON_HOST
+def test_the_head_of_a_page_of_unknown_length_is_not_taken_for_an_empty_page(page: Page) -> None:
+    page.says(PUBLIC, streamed=True)
+    page.ask(method="HEAD")
+    assert page.ask().body == page.ask().body != b""
+
+
+@ON_HOST
 def test_other_methods_go_to_the_app(page: Page) -> None:
     page.says(PUBLIC)
     page.ask()

@@ -49,6 +49,8 @@ def page(name: str) -> Response:
         os._exit(1)
     # Who asked, in every way an app may come to believe.
     body = f"{number} {request.url} {request.headers.get('X-Colour')} {request.get_data()!r}\n"
+    if told.get("streamed"):  # without a length
+        return Response(iter([body]), headers=told["headers"])
     response = Response(body + told.get("more", ""), told.get("status", 200))
     for header, value in told.get("headers", []):
         response.headers.add(header, value)
