@@ -214,6 +214,18 @@ def test_a_part_of_a_page_that_is_not_kept_is_the_apps_and_is_not_kept(
 
 
 @ON_HOST
+def test_the_app_hears_what_part_is_asked_for_and_what_the_client_has(page: Page) -> None:
+    sent = {
+        **{"Range": "bytes=2-5", "If-Range": '"v1"', "If-None-Match": '"v0"'},
+        "If-Modified-Since": "Thu, 01 Jan 2026 00:00:00 GMT",
+    }
+    for cache_control in (None, PUBLIC):
+        page.says(cache_control)
+        assert page.ask(sent).headers["X-Conditions"] == " ".join(sent.values())
+    assert page.ask().headers["X-Conditions"] == "- - - -"
+
+
+@ON_HOST
 def test_a_page_that_the_client_has_is_not_sent_again(page: Page) -> None:
     page.says(PUBLIC, ("ETag", '"v1"'))
     for runs in (1, 2, 2):  # the app's own 304, which is not kept; then a kept page's

@@ -11,6 +11,8 @@ from flask import Flask, Response, request
 app = Flask(__name__)
 app.secret_key = os.environ["SECRET_KEY"]
 
+CONDITIONS = ("Range", "If-Range", "If-None-Match", "If-Modified-Since")
+
 # In one worker's memory: these tests run with one.
 _told: dict[str, dict] = {}
 _asked: dict[str, Counter[str]] = defaultdict(Counter)
@@ -52,6 +54,9 @@ def page(name: str) -> Response:
     if told.get("streamed"):  # without a length
         return Response(iter([body]), headers=told["headers"])
     response = Response(body + told.get("more", ""), told.get("status", 200))
+    response.headers["X-Conditions"] = " ".join(
+        request.headers.get(name, "-") for name in CONDITIONS
+    )
     for header, value in told.get("headers", []):
         response.headers.add(header, value)
     return response.make_conditional(request, accept_ranges=True, complete_length=len(body))
