@@ -35,6 +35,8 @@ def main() -> int:
     commands.add_parser("promote", help="make this instance the live one, once it answers")
     commands.add_parser("release", help="run RELEASE_COMMAND")
     commands.add_parser("preflight", help="load the apps once, and publish their static files")
+    compress = commands.add_parser("compress", help="lay compressed twins beside static files")
+    compress.add_argument("directory", help="where to look for folders named static")
     commands.add_parser("health", help="ask this container's app through its socket")
     commands.add_parser("certificate", help="make a self-signed certificate in secrets/")
     render = commands.add_parser("render", help="write nginx's configuration and let nginx test it")
@@ -63,6 +65,13 @@ def _run(arguments: argparse.Namespace) -> int:
             from deploy import instances
 
             return instances.show()
+        case "compress":
+            from pathlib import Path
+
+            from deploy import static
+
+            static.compress(Path(arguments.directory))
+            return 0
         case "rollout" | "rollback" | "status":
             from deploy import operate
 

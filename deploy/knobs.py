@@ -93,6 +93,8 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     for name in ("CLIENT_REQUESTS_AT_ONCE", "CLIENT_REQUESTS_PER_SECOND"):
         _whole_number(text, name, 0, 65_535)
     _check_size(text, "MAX_BODY_SIZE")
+    if text["CACHE_SIZE"] != "0":
+        _check_size(text, "CACHE_SIZE")
     for name in ("APP_MEMORY", "NGINX_MEMORY"):
         _check_size(text, name)
     for name in ("APP_CPUS", "NGINX_CPUS"):

@@ -2,7 +2,7 @@
 # What the machine itself has to bring, looked at before anything is built or started.
 #
 #   sh deploy/prerequisites.sh build    Python with venv, and what uWSGI is compiled with
-#   sh deploy/prerequisites.sh run      nginx and envsubst, installed if that needs no password
+#   sh deploy/prerequisites.sh run      nginx (with brotli) and envsubst, installed if that needs no password
 #   sh deploy/prerequisites.sh test     these and, as root, Chromium; without it its tests skip
 #
 # If something is missing, one sentence on standard error says what to type, and the exit status
@@ -61,11 +61,11 @@ build)
         lacks "a C compiler (${compiler%% *})" "gcc libc6-dev"
     ;;
 run)
-    has nginx || lacks nginx nginx
+    has nginx || lacks nginx 'nginx libnginx-mod-http-brotli-static'
     has envsubst || lacks envsubst gettext-base
     ;;
 test)
-    has nginx || lacks nginx nginx
+    has nginx || lacks nginx 'nginx libnginx-mod-http-brotli-static'
     has envsubst || lacks envsubst gettext-base
     if [ "$(id -u)" -eq 0 ] && has apt-get; then has chromium || lacks Chromium chromium; fi
     ;;

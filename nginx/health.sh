@@ -6,7 +6,8 @@ set -euo pipefail
 mount=${MOUNTS%%=*}
 name=${SERVER_NAMES%% *}
 name=${name:-localhost}
-request="GET ${mount%/}/ HTTP/1.0"$'\r\n'"Host: $name"$'\r\n\r\n'
+# With a cookie, or the answer could be a kept one.
+request="GET ${mount%/}/ HTTP/1.0"$'\r\n'"Host: $name"$'\r\nCookie: health=1\r\n\r\n'
 
 case ${PROXY_PROTOCOL,,} in 1 | true | yes | on) request=$'PROXY UNKNOWN\r\n'$request ;; esac
 

@@ -11,7 +11,8 @@ cd "$1"
 shift
 
 rm -rf nginx/*  # but not the folder itself, which may be a mount
-mkdir -p nginx/mounts nginx/mode nginx/client-limits nginx/servers spool
+mkdir -p nginx/modules nginx/mounts nginx/mode nginx/client-limits nginx/cache nginx/encodings \
+    nginx/servers spool
 cp -R "$source/." nginx/
 cd nginx
 
@@ -19,14 +20,22 @@ cd nginx
 fill_in() {
     # shellcheck disable=SC2016  # names for envsubst, not for this shell
     envsubst '$LISTEN $SERVER_NAMES $MAX_BODY_SIZE $REQUEST_TIMEOUT $MOUNT $DEBUG_PASSWORD_FILE
-        $CLIENT_REQUESTS_AT_ONCE $CLIENT_REQUESTS_PER_SECOND $LISTEN_APP $LISTEN_TLS
+        $CLIENT_REQUESTS_AT_ONCE $CLIENT_REQUESTS_PER_SECOND $CACHE_SIZE $LISTEN_APP $LISTEN_TLS
         $TLS_CERTIFICATE $TLS_KEY $TLS_GROUPS $HTTPS_PORT_IN_URL $HSTS_SECONDS' <"$1.template" >"$2"
 }
+
+built=$(nginx -V 2>&1)
+brotli=$(echo "$built" | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p')/ngx_http_brotli_static_module.so
+if [ -f "$brotli" ]; then
+    echo "load_module $brotli;" >modules/brotli.conf
+    cp modes/brotli.conf encodings/
+fi
 
 case $(echo "$UWSGI_DEBUG" | tr '[:upper:]' '[:lower:]') in
 1 | true | yes | on)
     # Whoever looks into a stopped request takes more time than any request should.
     export REQUEST_TIMEOUT=86400
+    CACHE_SIZE=0  # and wants to see each change at once
     cp modes/debugger.conf mode/
     if [ -n "$DEBUG_ALLOW" ]; then
         for network in $DEBUG_ALLOW; do echo "allow $network;"; done >mode/allow.conf
@@ -48,6 +57,11 @@ fi
 if [ "$CLIENT_REQUESTS_PER_SECOND" != 0 ]; then
     fill_in modes/client-rate.conf client-limits/rate.conf
     fill_in modes/client-rate-zone.conf servers/client-rate-zone.conf
+fi
+
+if [ "$CACHE_SIZE" != 0 ]; then
+    fill_in modes/cache-zone.conf servers/cache-zone.conf
+    cp modes/cache.conf cache/
 fi
 
 proxies_send_headers=yes
@@ -83,7 +97,6 @@ if [ -n "$HSTS_SECONDS" ]; then
 fi
 
 if [ $tls = yes ]; then
-    built=$(nginx -V 2>&1)
     case $built in
     # HTTP/2 was a word of `listen` before it got a directive of its own.
     *nginx/1.2[2-4].*) LISTEN_TLS="$LISTEN_TLS ssl http2" ;;

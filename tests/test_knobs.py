@@ -194,6 +194,7 @@ def test_production_with_names_and_a_key_is_accepted(project: Path) -> None:
         ("MAX_BODY_SIZE", "1"),
         ("MAX_BODY_SIZE", "64K"),
         ("MAX_BODY_SIZE", "1024g"),
+        ("CACHE_SIZE", "0"),
         ("REQUEST_TIMEOUT", "86400"),
         ("HTTP_PORT", "65535"),
         ("HTTP_ADDRESS", "::1"),

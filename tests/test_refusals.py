@@ -173,6 +173,7 @@ VALUES = [
         for name in ("MAX_BODY_SIZE", "APP_MEMORY", "NGINX_MEMORY")
         for text in ("", "0", "0m", "-1", "1.5m", "16mb", "16 m", "m", "1;", "1025g", "9" * 30)
     ),
+    *(("CACHE_SIZE", text, "as in 16m") for text in ("", "0m", "00", "-1", "off", "1;")),
     *(
         (name, text, "or 0 for all")
         for name in ("APP_CPUS", "NGINX_CPUS")

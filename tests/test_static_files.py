@@ -3,11 +3,32 @@
 import gzip
 import re
 from html import unescape
+from pathlib import Path
 
+import brotli
 import pytest
 
-from tests.servers import PROJECT, Site
+from tests.servers import PROJECT, ComposeSite, Serve, Site
 
+MODULE = Path("/usr/lib/nginx/modules/ngx_http_brotli_static_module.so")
+FINGERPRINTED = [
+    *("app.3f2a9c1b.js", "app-3f2a9c1b.css", "main.3f2a9c1b.chunk.js", "main.3f2a9c1b.js.map"),
+    *("packed.3f2a9c1b.css", "style.55e7cbb9ba48.css", "style.min.55e7cbb9ba48.css"),
+    *("index.1a2b3c4d5e.mjs", "font-awesome-0a1b2c3d.woff2", "logo.0123456789abcdef.svg"),
+    *("hello-d41d8cd98f00b204e9800998ecf8427e.png", f"site-{'0a' * 32}.css"),
+    *("chunk-vendors.0af3bd2e9c14a6b7c8d9.js", "app-9a3f2c1e0b7d4f6a8c5e1b2d3f4a5c6e7b8d9f0a.js"),
+]
+ORDINARY = [
+    *("app.js", "jquery-3.7.1.min.js", "bootstrap-5.3.3.bundle.min.js", "style-v2.css", "logo.svg"),
+    *("report-20240131.csv", "photo.1234567890.jpg", "IMG-20240131-WA0001.jpg", "my-carousel.js"),
+    *("facade.css", "cafe-deadbeef.css", "decade-effaced.css", "theme-MyBrand1.css", "a1b2c3d4.js"),
+    *(
+        "avatar-550e8400-e29b-41d4-a716-44665544abcd.png",
+        "550e8400-e29b-41d4-a716-44665544abcd.png",
+    ),
+    *("sample-3f2a9c1.js", "sample-3f2a9c1b9.js", "scan-20240131a.png", "README-3F2A9C1B.txt"),
+    *("app.3f2a9c1b", "3f2a9c1b-app.js", "app3f2a9c1b.js", "release-2024.06.01.css"),
+]
 STYLE = (PROJECT / "yourapplication" / "static" / "style.css").read_bytes()
 
 
@@ -26,6 +47,44 @@ def test_a_static_file_comes_compressed_to_those_who_take_it(site: Site) -> None
     assert len(answer.body) < len(STYLE) / 2
     assert gzip.decompress(answer.body) == STYLE
     assert not site.reached_the_app(answer)
+
+
+def test_brotli_is_preferred_where_nginx_has_it(site: Site) -> None:
+    expected = "br" if isinstance(site, ComposeSite) or MODULE.exists() else "gzip"
+    answer = site.ask("/path/static/style.css", {"Accept-Encoding": "gzip, deflate, br"})
+    assert answer.headers["Content-Encoding"] == expected
+    assert answer.headers["Vary"] == "Accept-Encoding"
+    assert answer.headers["Content-Type"] == "text/css"
+    if expected == "br":
+        assert brotli.decompress(answer.body) == STYLE
+    assert "Content-Encoding" not in site.ask("/path/static/style.css").headers
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("kind", ["compose"])
+def test_an_image_has_the_smallest_twins(site: Site) -> None:
+    answer = site.ask("/path/static/style.css", {"Accept-Encoding": "br"})
+    assert len(answer.body) == len(brotli.compress(STYLE, quality=11))
+    assert len(answer.body) < len(brotli.compress(STYLE, quality=6))
+
+
+def test_what_has_a_fingerprint_in_its_name_may_be_kept_for_good(
+    serve: Serve, tmp_path: Path
+) -> None:
+    static = tmp_path / "static"
+    static.mkdir()
+    for name in (*FINGERPRINTED, *ORDINARY):
+        (static / name).write_text(name)
+    app = tmp_path / "bare.py"
+    app.write_text("from flask import Flask\napp = Flask(__name__)\n")
+    site = serve("host", files=[static, app], MOUNTS="/=bare:app", SECRET_KEY="x", WORKERS=1)
+    said = {
+        n: site.ask(f"/static/{n}").headers["Cache-Control"] for n in (*FINGERPRINTED, *ORDINARY)
+    }
+    assert {n for n, text in said.items() if "immutable" in text} == {*FINGERPRINTED}
+    assert set(said.values()) == {"max-age=3600", "public, max-age=31536000, immutable"}
+    missing = site.ask("/static/app.3f2a9c1d.js")
+    assert (missing.status, missing.headers["Cache-Control"]) == (404, None)
 
 
 def test_a_static_file_that_the_client_has_is_not_sent_again(site: Site) -> None:

@@ -4,6 +4,7 @@ import gzip
 import os
 from pathlib import Path
 
+import brotli
 import pytest
 from flask import Blueprint, Flask
 
@@ -85,28 +86,31 @@ def test_a_rule_with_a_variable_is_left_to_the_app(source: Path, root: Path) -> 
     assert static.publish(app, MOUNT, root) == 0
 
 
-def test_text_gets_a_compressed_twin_and_an_image_does_not(source: Path, root: Path) -> None:
+def test_text_gets_compressed_twins_and_an_image_does_not(source: Path, root: Path) -> None:
     static.publish(shop(source), MOUNT, root)
     assert published(root) == [
         "path/static/css/style.css",
+        "path/static/css/style.css.br",
         "path/static/css/style.css.gz",
         "path/static/logo.png",
     ]
-    twin = root / "path/static/css/style.css.gz"
-    assert gzip.decompress(twin.read_bytes()) == (source / "css/style.css").read_bytes()
+    twins = root / "path/static/css"
+    style = (source / "css/style.css").read_bytes()
+    assert gzip.decompress((twins / "style.css.gz").read_bytes()) == style
+    assert brotli.decompress((twins / "style.css.br").read_bytes()) == style
 
 
 def test_a_file_that_fits_a_packet_gets_no_twin(source: Path, root: Path) -> None:
     (source / "small.css").write_text("p {}")
     static.publish(shop(source), MOUNT, root)
     assert "path/static/small.css" in published(root)
-    assert "path/static/small.css.gz" not in published(root)
+    assert not {"path/static/small.css.gz", "path/static/small.css.br"} & {*published(root)}
 
 
 def test_a_file_and_its_twin_have_the_time_of_the_source(source: Path, root: Path) -> None:
     os.utime(source / "css/style.css", (1_000_000_000, 1_000_000_000))
     static.publish(shop(source), MOUNT, root)
-    for name in ("style.css", "style.css.gz"):
+    for name in ("style.css", "style.css.gz", "style.css.br"):
         assert (root / "path/static/css" / name).stat().st_mtime == 1_000_000_000
 
 
@@ -144,6 +148,7 @@ def test_a_changed_file_replaces_the_old_one_and_its_twin(source: Path, root: Pa
     target = root / "path/static/css/style.css"
     assert target.read_text() == style.read_text()
     assert gzip.decompress(target.with_name("style.css.gz").read_bytes()) == style.read_bytes()
+    assert brotli.decompress(target.with_name("style.css.br").read_bytes()) == style.read_bytes()
 
 
 def test_a_text_that_has_shrunk_below_a_packet_loses_its_old_twin(source: Path, root: Path) -> None:
@@ -153,7 +158,28 @@ def test_a_text_that_has_shrunk_below_a_packet_loses_its_old_twin(source: Path, 
     style.write_text("p {}")
     os.utime(style, (2_000_000_000, 2_000_000_000))
     static.publish(shop(source), MOUNT, root)
-    assert not (root / "path/static/css/style.css.gz").exists()
+    assert published(root) == ["path/static/css/style.css", "path/static/logo.png"]
+
+
+def test_twins_that_were_made_before_are_taken(source: Path, root: Path) -> None:
+    os.utime(source / "css/style.css", (1_000_000_000, 1_000_000_000))
+    assert static.compress(source.parent) == 1
+    made = {name: (source / "css" / name).read_bytes() for name in ("style.css.br", "style.css.gz")}
+    static.publish(shop(source), MOUNT, root)
+    for name, content in made.items():
+        twin = root / "path/static/css" / name
+        assert (twin.read_bytes(), twin.stat().st_mtime) == (content, 1_000_000_000)
+    assert brotli.decompress(made["style.css.br"]) == (source / "css/style.css").read_bytes()
+
+
+def test_twins_are_made_in_static_folders_and_where_there_are_none_yet(source: Path) -> None:
+    (source / "css/style.css.gz").write_bytes(b"the author's own")
+    (source / ".hidden.css").write_text("p {}" * 1000)
+    (source.parent / "data.json").write_text("[0]" * 1000)
+    assert static.compress(source.parent) == 1
+    assert (source / "css/style.css.gz").read_bytes() == b"the author's own"
+    assert {p.name for p in source.parent.rglob("*.br")} == {"style.css.br"}
+    assert static.compress(source.parent) == 0
 
 
 def test_an_archive_of_the_apps_own_is_not_taken_for_a_twin(source: Path, root: Path) -> None:

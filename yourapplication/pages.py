@@ -29,6 +29,8 @@ from .forms import NameForm
 
 CHUNK = 64 * 1024  # bytes read at a time from an upload
 INSPECTED = 16 * 1024 * 1024  # bytes of body that the inspector holds in memory
+FRESH = 10  # seconds for which everybody gets one copy of a page
+STALE = 60  # and seconds for which an old one is better than waiting
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 Number = TypeVar("Number", int, float)
@@ -103,6 +105,17 @@ def events() -> Response:
     # A proxy that buffers would deliver all of them at the end.
     headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
     return Response(body(), mimetype="text/event-stream", headers=headers)
+
+
+@bp.get("/copy")
+def copy() -> Response:
+    """Show when this page was made, and let nginx show the same copy to everybody for a while."""
+    response = make_response(render_template("copy.html", made=datetime.now(UTC), seconds=FRESH))
+    response.cache_control.public = True
+    response.cache_control.max_age = FRESH
+    # Whoever comes later still gets the old copy, while one request fetches the next.
+    response.cache_control.stale_while_revalidate = STALE
+    return response
 
 
 @bp.route("/inspect", methods=METHODS)

@@ -6,6 +6,7 @@ import os
 import re
 import threading
 import tracemalloc
+from datetime import UTC, datetime
 from html import unescape
 from io import SEEK_END, BytesIO
 from pathlib import Path
@@ -61,7 +62,8 @@ def test_every_link_of_every_page_stays_inside_the_mount_and_leads_somewhere(
         strays = [link for link in links if not link.startswith(f"{mount}/")]
         assert not strays, f"{path} leads out of {mount or '/'}: {strays}"
         todo |= links - seen
-    pages = ["form", "upload", "stream", "events", "inspect", "archive", "flags", "boom", "wait"]
+    pages = ["form", "upload", "stream", "events", "copy"]
+    pages += ["inspect", "archive", "flags", "boom", "wait"]
     missed = [page for page in pages if not any(p.startswith(f"{mount}/{page}") for p in seen)]
     assert not missed, f"no page leads to {missed}"
 
@@ -89,7 +91,7 @@ def test_the_welcome_page_shows_how_the_request_arrived(client: FlaskClient) -> 
 def test_the_pages_need_no_inline_script_or_style_and_nothing_from_elsewhere(
     client: FlaskClient,
 ) -> None:
-    for page in ("/", "/form", "/upload", "/stream", "/nowhere"):
+    for page in ("/", "/form", "/upload", "/stream", "/copy", "/nowhere"):
         html = client.get(page).text
         assert not re.search(r"<style| style=| on\w+=|<script(?! src=)", html), page
         assert not re.search(r'(?:src|href)="(?:https?:)?//', html), page
@@ -221,6 +223,29 @@ def test_the_stream_sends_the_first_event_at_once_and_waits_between_the_others(
     assert slept == []
     assert len(list(events)) == 2
     assert slept == [0.5, 0.5], "it should wait between two events, not after the last"
+
+
+# The copy for all
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
+def test_the_copy_says_when_it_was_made_and_how_long_everybody_may_have_it(
+    app: Flask, mount: str
+) -> None:
+    before = datetime.now(UTC)
+    response = mounted(app, mount).get(f"{mount}/copy")
+    made = datetime.fromisoformat(re.search(r'datetime="([^"]*)"', response.text)[1])
+    assert before <= made <= datetime.now(UTC)
+    assert response.cache_control.public
+    assert shown(response.text, "fresh") == f"{response.cache_control.max_age} s"
+
+
+def test_the_copy_has_nothing_of_the_visitor_in_it(client: FlaskClient) -> None:
+    post_name(client, "Ada")
+    response = client.get("/copy")
+    assert "Ada" not in response.text
+    assert "Set-Cookie" not in response.headers
+    assert "Vary" not in response.headers
 
 
 # The wait, and numbers that are none

@@ -46,6 +46,13 @@ def test_a_page_has_each_header_once(client: httpx.Client, status: int, path: st
     assert told(answer) == sorted({**ON_PAGES, **HSTS}.items())
 
 
+def test_a_page_from_the_cache_has_each_header_once(client: httpx.Client) -> None:
+    client.get("/path/copy")
+    answer = client.get("/path/copy")
+    assert (answer.http_version, answer.headers["X-Cache"]) == ("HTTP/2", "hit")
+    assert told(answer) == sorted({**ON_PAGES, **HSTS}.items())
+
+
 @pytest.mark.parametrize(
     "path",
     [

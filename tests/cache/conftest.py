@@ -1,0 +1,70 @@
+"""A site whose one app answers as the test tells it to."""
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import HOST_AND_COMPOSE
+from tests.servers import Answer, Serve, Site
+
+PRESS = Path(__file__).parent / "apps" / "press.py"
+# One worker, which counts what it was asked. Whoever tests is a proxy that is trusted.
+KNOBS = {
+    "MOUNTS": "/path=press:app",
+    "SECRET_KEY": "press",
+    "WORKERS": 1,
+    "TRUSTED_PROXIES": "127.0.0.1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16",
+    "REQUEST_TIMEOUT": 2,
+}
+SIGNED_IN = {"Cookie": "session=ada"}
+
+
+class Page:
+    """A page of that app, of a name that no other test uses.
+
+    Args:
+        site: where it is.
+        name: its name.
+    """
+
+    def __init__(self, site: Site, name: str) -> None:
+        self.site = site
+        self.name = name
+
+    def says(self, cache_control: str | None, *headers: tuple[str, str], **more: object) -> None:
+        """Let the app answer so: `status`, `seconds`, `more` text, `streamed` or `exit`."""
+        told = [("Cache-Control", cache_control)] if cache_control is not None else []
+        body = json.dumps({"headers": [*told, *headers], **more}).encode()
+        kind = {"Content-Type": "application/json"}
+        assert self.site.ask(f"/path/page/{self.name}", kind, "PUT", body).status == 200
+
+    def ask(self, headers: Mapping[str, str] | None = None, method: str = "GET") -> Answer:
+        return self.site.ask(f"/path/page/{self.name}", headers or {}, method)
+
+    def asked_at_once(self, times: int) -> list[Answer]:
+        with ThreadPoolExecutor(times) as visitors:
+            return list(visitors.map(lambda _: self.ask(), range(times)))
+
+    @property
+    def runs(self) -> int:
+        """How often the app had to answer."""
+        return sum(self.site.ask(f"/path/asked/{self.name}", SIGNED_IN).json().values())
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, press: Site) -> Page:
+    return Page(press, f"page{abs(hash(request.node.nodeid))}")
+
+
+@pytest.fixture(params=HOST_AND_COMPOSE)
+def press(request: pytest.FixtureRequest, shared_site: Serve) -> Site:
+    """By host and by container alike."""
+    return shared_site(request.param, files=(PRESS,), **KNOBS)
+
+
+def cached(answer: Answer) -> str | None:
+    """What the answer says of itself: hit, miss, stale, or nothing."""
+    return answer.headers["X-Cache"]

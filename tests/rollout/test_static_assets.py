@@ -1,0 +1,43 @@
+"""A page that was loaded before a rollout still finds the files that it names."""
+
+import threading
+
+import pytest
+
+from tests.rollout.conftest import Shop
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def test_old_static_files_are_served_during_and_after_a_rollout(shop: Shop) -> None:
+    site = shop.site
+    old, new = "/path/static/app.0a1b2c3d.js", "/path/static/app.4e5f6a7b.js"
+    static = site.folder / "static"
+    static.mkdir()
+    (static / "app.0a1b2c3d.js").write_text("old")
+    (static / "app.js").write_text("old")
+    shop.rollout()
+    answers = []
+    over = threading.Event()
+
+    def visit() -> None:
+        while not over.wait(0.02):
+            answers.append(site.ask(old))
+            site.ask("/path/static/app.js")  # nginx shall know the old one well
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    try:
+        (static / "app.0a1b2c3d.js").rename(static / "app.4e5f6a7b.js")
+        (static / "app.4e5f6a7b.js").write_text("new")
+        (static / "app.js").write_text("new")
+        shop.write()
+        shop.rollout()
+    finally:
+        over.set()
+        visitor.join()
+    assert site.ask(new).text == site.ask("/path/static/app.js").text == "new"
+    answers.append(site.ask(old))
+    assert {(answer.status, answer.text) for answer in answers} == {(200, "old")}
+    assert not site.reached_the_app(answers[-1])
+    assert "immutable" in answers[-1].headers["Cache-Control"]
