@@ -33,7 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeSite]:
         files=[folder],
         COMPOSE_FILE=":".join(["docker-compose.yml", *overlays]),
         SERVER_NAMES="site.example www.site.example",
-        SECRET_KEY="acme",
+        SECRET_KEY="a key that only the tests know",
         WORKERS=1,
         HTTPS_PORT=free_port(),
         ACME_SERVER="https://pebble:14000/dir",

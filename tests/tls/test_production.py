@@ -17,7 +17,7 @@ pytestmark = pytest.mark.docker
 PRODUCTION = {
     "COMPOSE_FILE": "docker-compose.yml:deploy/compose/production.yml",
     "SERVER_NAMES": "localhost",
-    "SECRET_KEY": "production",
+    "SECRET_KEY": "a key that only the tests know",
     "WORKERS": 1,
 }
 
