@@ -13,6 +13,10 @@ LOCK = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --gene
 # try_files asks the file system at each request. The cache that gixy wants for it would go on
 # serving the files of a release that has been replaced.
 GIXY_SKIPS = try_files_is_evil_too
+# All services with all of their overlays, as one file for a linter.
+COMPOSE = ../../deploy/compose/services
+ALL_OF_COMPOSE = include: [{project_directory: ../.., \
+	path: [$(COMPOSE).yml, $(COMPOSE).production.yml, $(COMPOSE).acme.yml]}]
 SHELL_SCRIPTS = .ci/run $(wildcard *.sh */*.sh */*/*.sh)
 
 .PHONY: help
@@ -51,6 +55,8 @@ lint: prerequisites $(DEV)    ## look for mistakes in Python, shell, Dockerfile,
 	.venv/bin/hadolint Dockerfile
 	.venv/bin/python -m deploy render .run/lint
 	.venv/bin/gixy --skips $(GIXY_SKIPS) .run/lint/nginx/nginx.conf
+	echo '$(ALL_OF_COMPOSE)' >.run/lint/compose.yml
+	.venv/bin/compose-lint --no-env --strict-config --fail-on low --quiet .run/lint/compose.yml
 	if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi
 	if systemd-analyze --version >/dev/null 2>&1; then \
 		sed 's,/srv/web,$(CURDIR),' deploy/systemd/web.service >.run/lint/web.service && \
@@ -61,6 +67,12 @@ lint: prerequisites $(DEV)    ## look for mistakes in Python, shell, Dockerfile,
 lock: $(DEV)    ## pin requirements*.in with hashes; ARGS=--upgrade takes the newest
 	$(LOCK) --output-file requirements.txt requirements.in
 	$(LOCK) --output-file requirements-dev.txt requirements-dev.in
+
+.PHONY: sbom
+sbom: $(DEV)    ## list all that is in the two images, in .run/sbom/ (CycloneDX)
+	@for name in app nginx; do \
+		image=$$(docker build --quiet --target $$name .) && sh deploy/sbom.sh $$image $$name || exit; \
+	done
 
 .PHONY: clean
 clean:    ## remove what the targets above have made
