@@ -49,6 +49,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeSite]:
         env_file=f"DATABASE_PASSWORD={CANARY}\n",
         COMPOSE_FILE=":".join(["docker-compose.yml", *OVERLAYS]),
         SERVER_NAMES="site.example",
+        APP_CPUS=1,
+        NGINX_CPUS=1,
         **{name: f"secrets/{name}" for name in knobs},
     )
     try:
@@ -114,6 +116,7 @@ RULES: dict[str, Callable[[Inspected], bool]] = {
         "_default"
     ),
     "5.11 limited memory": lambda container: host("Memory")(container) > 0,
+    "5.12 a share of the processors": lambda container: host("NanoCpus")(container) > 0,
     "5.13 read-only root": host("ReadonlyRootfs"),
     "5.14 ports at an address that was chosen": lambda container: all(
         address == "127.0.0.1" for _, address in port_bindings(container)

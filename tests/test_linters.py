@@ -1,4 +1,4 @@
-"""A linter for nginx finds nothing, whichever knobs are turned."""
+"""A linter for nginx finds nothing, whichever knobs are turned; and documents name what there is."""
 
 import re
 import subprocess
@@ -84,3 +84,11 @@ def test_the_linter_does_find_something(tmp_path: Path) -> None:
         "http { server { location /a { alias /srv/a/; add_header X $uri; return 302 $uri; } } }"
     )
     assert gixy(tmp_path).returncode != 0
+
+
+@pytest.mark.parametrize("name", sorted(file.name for file in (PROJECT / "docs").glob("*.md")))
+def test_whatever_file_a_document_names_is_there(name: str) -> None:
+    text = (PROJECT / "docs" / name).read_text()
+    linked = {PROJECT / "docs" / path for path in re.findall(r"\]\(([^):#]+)[#)]", text)}
+    named = {PROJECT / path for path in re.findall(r"`((?:tests|nginx|deploy)/[\w./-]+)`", text)}
+    assert not [path for path in linked | named if not path.exists()]
