@@ -1,4 +1,4 @@
-"""A linter for nginx finds nothing, whichever knobs are turned; and documents name what there is."""
+"""Linters for nginx find nothing, whatever is switched on; documents name what there is."""
 
 import re
 import subprocess
