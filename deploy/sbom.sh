@@ -29,7 +29,7 @@ if tar -tf "$work/image.tar" | grep -q '^venv/pyvenv.cfg$'; then
     # It would warn that pyproject.toml names no requirements; the list has them all the same.
     PYTHONWARNINGS=ignore "$programs/cyclonedx-py" environment --pyproject pyproject.toml --output-format JSON \
         --output-file "$work/packages.cdx.json" "$work/python"
-    # Python itself is no Debian package in the official image.
+    # Python itself is no Debian package where PYTHON_IMAGE brings it.
     version=$(docker run --rm --network none "$image" python -c \
         'import platform; print(platform.python_version())')
     cat >"$work/python.cdx.json" <<EOF
