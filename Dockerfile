@@ -52,10 +52,12 @@ RUN /venv/bin/python -m deploy compress .
 # --- The app ---
 FROM python AS app
 
-# A user without rights, and a group that it shares with nginx's: the socket belongs to both.
+# A user without rights, and a group that it shares with nginx's: the socket belongs to both. What it
+# writes to is group 0's as well, in which OpenShift runs its random users. Nothing raises rights.
 RUN groupadd --gid 10001 web && \
     useradd --uid 10001 --gid web --no-create-home --home-dir /nonexistent app && \
-    install --directory --owner=app --group=web /run/web /run/web/sockets /run/web/static
+    install --directory --owner=app --group=0 --mode=0775 /run/web /run/web/static && \
+    find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
 
 COPY --from=build /venv /venv
 COPY --from=compressed /app /app
@@ -80,8 +82,9 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
 
 RUN groupadd --gid 10001 web && \
     useradd --uid 10002 --gid web --no-create-home --home-dir /nonexistent web && \
-    install --directory --owner=web --group=web --mode=0700 \
-        /run/web/nginx /run/web/spool /run/web/certificates /run/web/acme
+    install --directory --owner=web --group=0 --mode=0770 \
+        /run/web/nginx /run/web/spool /run/web/certificates /run/web/acme && \
+    find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
 
 COPY --from=source /app/nginx /etc/nginx/bundle
 
@@ -106,9 +109,14 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
 # The same user as nginx: it may read the key, and nobody else.
 RUN groupadd --gid 10001 web && \
     useradd --uid 10002 --gid web --no-create-home --home-dir /nonexistent web && \
-    install --directory --owner=web --group=web --mode=0700 /run/web/certificates /run/web/acme
+    install --directory --owner=web --group=0 --mode=0770 /run/web/certificates /run/web/acme && \
+    find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
 
 COPY deploy/compose/certbot.sh /usr/local/bin/
 
 USER 10002:10001
 CMD ["certbot.sh"]
+# Is there a certificate, and will there still be one tomorrow?
+HEALTHCHECK --interval=1h --start-period=5m --start-interval=1s \
+    CMD ["openssl", "x509", "-noout", "-checkend", "86400", \
+        "-in", "/run/web/certificates/live/site/fullchain.pem"]

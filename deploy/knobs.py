@@ -40,6 +40,13 @@ SECURITY_HEADERS = (
     "Permissions-Policy",
     "Cross-Origin-Opener-Policy",
 )
+# Bytes. RFC 2104 (section 3) asks for a key as long as the hash; Flask signs with SHA-1.
+_SHORTEST_KEY = 20
+# What examples have for a key, Flask's own documentation (192b...) among them: the first that
+# somebody tries who wants to sign a session.
+_KEY_OF_AN_EXAMPLE = re.compile(
+    r"change.?me|example|insecure|your.?(secret|key)|192b9bdd22ab9ed4", re.I
+)
 _HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:]+\]")
 
 
@@ -391,12 +398,28 @@ def _require_for_production(text: Mapping[str, str], secret_key: str, tls: bool)
             "ENVIRONMENT is 'production' and there is no secret key; set SECRET_KEY_FILE, or"
             " SECRET_KEY, for example to what `openssl rand -hex 32` prints."
         )
+    # It names no part of the key, since logs are read by more people than keys are.
+    if problem := _problem_of_key(secret_key):
+        raise Refusal(
+            f"ENVIRONMENT is 'production' and the secret key {problem}, so somebody could guess"
+            " it and sign in as anybody; make one with `openssl rand -hex 32`."
+        )
     # A proxy that speaks the PROXY protocol passes connections on as they are, TLS included.
     if not tls and (_yes_or_no(text, "PROXY_PROTOCOL") or not text["TRUSTED_PROXIES"].split()):
         raise Refusal(
             "ENVIRONMENT is 'production' and there is no TLS; set TLS_CERTIFICATE and TLS_KEY, or"
             " name the proxy in front that does it in TRUSTED_PROXIES. See docs/tls.md."
         )
+
+
+def _problem_of_key(key: str) -> str | None:
+    if len(key.encode()) < _SHORTEST_KEY:
+        return f"has fewer than {_SHORTEST_KEY} bytes"
+    if _KEY_OF_AN_EXAMPLE.search(key):
+        return "is one that stands in examples"
+    if len(set(key)) < 8:
+        return "has only a few different characters"
+    return None
 
 
 def _guard_debugger(text: Mapping[str, str]) -> None:

@@ -1,7 +1,9 @@
 """Starting uWSGI: the same command line on a laptop, in a container and under systemd."""
 
+import contextlib
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -52,6 +54,7 @@ def environment(knobs: Knobs, instance: str) -> dict[str, str]:
             f"RUN_DIR is {str(knobs.run_dir)!r}, too long for the path of a unix socket;"
             " choose a shorter one."
         )
+    refuse_open_sockets(sockets)
     given = knobs.environment | {
         "INSTANCE": instance,
         "SOCKETS": str(sockets),
@@ -63,6 +66,37 @@ def environment(knobs: Knobs, instance: str) -> dict[str, str]:
     given.pop("NOTIFY_SOCKET", None)
     # Switched off is not there at all: uWSGI and Flask take note of an empty one, too.
     return {name: text for name, text in given.items() if text or name not in _SWITCHES}
+
+
+def refuse_open_sockets(directory: Path) -> None:
+    """Make sure that only this user and the group it shares with nginx reach its sockets.
+
+    Whoever may write to one runs code as the app, and whoever may put one there is the app.
+
+    Args:
+        directory: where the sockets are, or will be.
+
+    Raises:
+        Refusal: it belongs to somebody else, or lets others in.
+    """
+    try:
+        found = directory.stat()
+    except OSError as error:
+        raise Refusal(
+            f"{directory}, where the sockets belong, cannot be used ({error.strerror}); mount a"
+            " volume there that this user may write to."
+        ) from None
+    if found.st_uid not in {0, os.geteuid()}:
+        raise Refusal(
+            f"{directory} belongs to user {found.st_uid}, who could put another app there; give it"
+            f" to user {os.geteuid()} (chown, or uid= where it is mounted)."
+        )
+    if found.st_mode & stat.S_IRWXO:
+        raise Refusal(
+            f"{directory} has mode {stat.S_IMODE(found.st_mode):04o}, and who can write to a socket"
+            " in it runs code here; close it to others (chmod 2750, or mode=2750 where it is"
+            " mounted)."
+        )
 
 
 def preflight(knobs: Knobs) -> None:
@@ -88,6 +122,9 @@ def preflight(knobs: Knobs) -> None:
 
 def become(knobs: Knobs, instance: str, section: str = "uwsgi") -> None:
     """Replace this process by uWSGI, so that a container's or systemd's signals reach it."""
+    # In a container that has one volume for all of RUN_DIR, nobody has made it yet.
+    with contextlib.suppress(OSError):
+        (knobs.run_dir / "sockets").mkdir(mode=0o750)
     os.chdir(PROJECT)
     arguments = command(knobs, section)
     os.execve(arguments[0], arguments, environment(knobs, instance))

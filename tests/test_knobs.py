@@ -1,6 +1,7 @@
 """Reading the knobs: where they come from, what follows from them, and what is let alone."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ from hypothesis import strategies as st
 from deploy import knobs, mounts
 from deploy.mounts import Mount
 from deploy.refusal import Refusal
+from tests.servers import PROJECT
+
+DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")), knobs.DEFAULTS]
+# The one in Flask's quickstart.
+FLASKS_OWN = "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf"
 
 
 @pytest.fixture
@@ -182,10 +188,26 @@ def test_production_with_names_and_a_key_is_accepted(project: Path) -> None:
     settings = {
         "ENVIRONMENT": "production",
         "SERVER_NAMES": "example.com",
-        "SECRET_KEY": "x",
+        "SECRET_KEY": "a key that only the tests know",
         "TRUSTED_PROXIES": "10.0.0.0/8",
     }
     assert knobs.read(settings, project).environment_name == "production"
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
+def test_no_secret_key_that_is_printed_in_the_documents_is_one_for_production(
+    project: Path, file: Path
+) -> None:
+    printed = re.findall(r"SECRET_KEY(?:_FILE)?=(\S+)", file.read_text())
+    for key in {*printed, "dev", "change-me", "your-secret-key-goes-here", FLASKS_OWN}:
+        settings = {
+            "ENVIRONMENT": "production",
+            "SERVER_NAMES": "example.com",
+            "SECRET_KEY": key,
+            "TRUSTED_PROXIES": "10.0.0.0/8",
+        }
+        with pytest.raises(Refusal, match="the secret key"):
+            knobs.read(settings, project)
 
 
 @pytest.mark.parametrize(

@@ -280,7 +280,7 @@ def test_two_secret_keys_are_refused(bundle: Bundle, tmp_path: Path) -> None:
 PRODUCTION = {
     "ENVIRONMENT": "production",
     "SERVER_NAMES": "example.com",
-    "SECRET_KEY": "secret",
+    "SECRET_KEY": "a key that only the tests know",
     "TRUSTED_PROXIES": "10.0.0.0/8",
 }
 
@@ -290,16 +290,20 @@ PRODUCTION = {
     [
         ({"SERVER_NAMES": ""}, ["SERVER_NAMES is empty", "SERVER_NAMES=example.com"]),
         ({"SECRET_KEY": ""}, ["no secret key", "set SECRET_KEY_FILE"]),
+        ({"SECRET_KEY": "0123456789abcdefghi"}, ["fewer than 20 bytes", "openssl rand -hex 32"]),
+        ({"SECRET_KEY": "1212" * 10}, ["a few different characters", "openssl rand -hex 32"]),
+        ({"SECRET_KEY": "please-change-me-1234567"}, ["stands in examples", "openssl rand"]),
         ({"UWSGI_DEBUG": "1"}, ["UWSGI_DEBUG is '1'", "leave UWSGI_DEBUG empty"]),
         ({"FLASK_DEBUG": "yes"}, ["FLASK_DEBUG is 'yes'", "leave FLASK_DEBUG empty"]),
     ],
-    ids=["no names", "no key", "the debugger", "tracebacks"],
+    ids=["no names", "no key", "short", "monotonous", "example", "the debugger", "tracebacks"],
 )
 @pytest.mark.parametrize("command", ["serve", "app"])
 def test_production_is_refused_half_configured(
     bundle: Bundle, command: str, change: dict[str, str], parts: list[str]
 ) -> None:
-    bundle.refuses(PRODUCTION | change, "'production'", *parts, command=command)
+    error = bundle.refuses(PRODUCTION | change, "'production'", *parts, command=command)
+    assert not change.get("SECRET_KEY") or change["SECRET_KEY"] not in error, "the log has the key"
 
 
 def test_a_debugger_that_everybody_reaches_is_refused(bundle: Bundle) -> None:
@@ -445,6 +449,15 @@ def test_a_run_dir_that_uwsgi_would_misread_is_refused(bundle: Bundle, character
     # With a colon, uWSGI would listen on a TCP port, where anybody could run code.
     run_dir = f"{bundle.folder}/a{character}b"
     bundle.refuses({"RUN_DIR": run_dir}, "RUN_DIR", repr(character), "name another folder")
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o2751, 0o2752, 0o777])
+def test_a_folder_of_sockets_that_others_can_enter_is_refused(bundle: Bundle, mode: int) -> None:
+    # As a file system without modes, or a volume without options, would have it.
+    sockets = bundle.run_dir / "sockets"
+    sockets.mkdir(parents=True)
+    sockets.chmod(mode)
+    bundle.refuses({}, str(sockets), f"mode {mode:04o}", "chmod 2750", command="app")
 
 
 @pytest.mark.parametrize("name", ["nginx", "static", "sockets"])

@@ -188,7 +188,7 @@ def production(kind: str, shared_site: Callable[..., Site]) -> Site:
         kind,
         ENVIRONMENT="production",
         SERVER_NAMES="127.0.0.1",
-        SECRET_KEY="of the tests",
+        SECRET_KEY="a key that only the tests know",
         TRUSTED_PROXIES="192.0.2.1",  # or it would want TLS
     )
 
@@ -214,7 +214,7 @@ def test_the_production_overlay_refuses_the_debugger(serve: Callable[..., Site])
             "compose",
             COMPOSE_FILE="docker-compose.yml:deploy/compose/production.yml",
             SERVER_NAMES="127.0.0.1",
-            SECRET_KEY="of the tests",
+            SECRET_KEY="a key that only the tests know",
             **KNOBS,
         )
 
