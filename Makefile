@@ -10,9 +10,6 @@ PIP_INSTALL = .venv/bin/pip --disable-pip-version-check install --quiet \
 	--require-hashes --use-pep517 -r
 LOCK = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock" $(ARGS)
-# try_files asks the file system at each request. The cache that gixy wants for it would go on
-# serving the files of a release that has been replaced.
-GIXY_SKIPS = try_files_is_evil_too
 SHELL_SCRIPTS = .ci/run $(wildcard *.sh */*.sh */*/*.sh)
 
 .PHONY: help
@@ -30,6 +27,10 @@ dev: $(RUNTIME)    ## serve the app with Flask's own reloader and debugger
 .PHONY: local
 local: prerequisites $(RUNTIME)    ## serve the app with uWSGI alone, as in production but for nginx
 	@exec .venv/bin/python -m deploy local
+
+.PHONY: check
+check: $(RUNTIME)    ## say what is wrong or unwise here, and how to mend it
+	@exec .venv/bin/python -m deploy check $(ARGS)
 
 .PHONY: certificate
 certificate: $(RUNTIME)    ## make a self-signed certificate in secrets/, to try TLS with
@@ -50,7 +51,7 @@ lint: prerequisites $(DEV)    ## look for mistakes in Python, shell, Dockerfile,
 	.venv/bin/shellcheck $(SHELL_SCRIPTS)
 	.venv/bin/hadolint Dockerfile
 	.venv/bin/python -m deploy render .run/lint
-	.venv/bin/gixy --skips $(GIXY_SKIPS) .run/lint/nginx/nginx.conf
+	.venv/bin/gixy --config .gixy.cfg .run/lint/nginx/nginx.conf
 	if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi
 	if systemd-analyze --version >/dev/null 2>&1; then \
 		sed 's,/srv/web,$(CURDIR),' deploy/systemd/web.service >.run/lint/web.service && \
