@@ -10,6 +10,10 @@ PIP_INSTALL = .venv/bin/pip --disable-pip-version-check install --quiet \
 	--require-hashes --use-pep517 -r
 LOCK = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock" $(ARGS)
+# All services with all of their overlays, as one file for a linter.
+COMPOSE = ../../deploy/compose/services
+ALL_OF_COMPOSE = include: [{project_directory: ../.., \
+	path: [$(COMPOSE).yml, $(COMPOSE).production.yml, $(COMPOSE).acme.yml]}]
 SHELL_SCRIPTS = .ci/run $(wildcard *.sh */*.sh */*/*.sh)
 
 .PHONY: help
@@ -52,6 +56,8 @@ lint: prerequisites $(DEV)    ## look for mistakes in Python, shell, Dockerfile,
 	.venv/bin/hadolint Dockerfile
 	.venv/bin/python -m deploy render .run/lint
 	.venv/bin/gixy --config .gixy.cfg .run/lint/nginx/nginx.conf
+	echo '$(ALL_OF_COMPOSE)' >.run/lint/compose.yml
+	.venv/bin/compose-lint --no-env --strict-config --fail-on low --quiet .run/lint/compose.yml
 	if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi
 	if systemd-analyze --version >/dev/null 2>&1; then \
 		sed 's,/srv/web,$(CURDIR),' deploy/systemd/web.service >.run/lint/web.service && \
@@ -62,6 +68,12 @@ lint: prerequisites $(DEV)    ## look for mistakes in Python, shell, Dockerfile,
 lock: $(DEV)    ## pin requirements*.in with hashes; ARGS=--upgrade takes the newest
 	$(LOCK) --output-file requirements.txt requirements.in
 	$(LOCK) --output-file requirements-dev.txt requirements-dev.in
+
+.PHONY: sbom
+sbom: $(DEV)    ## list all that is in the two images, in .run/sbom/ (CycloneDX)
+	@for name in app nginx; do \
+		image=$$(docker build --quiet --target $$name .) && sh deploy/sbom.sh $$image $$name || exit; \
+	done
 
 .PHONY: clean
 clean:    ## remove what the targets above have made

@@ -18,7 +18,7 @@ STARTS = ["/", "/path/", "/path/static/", "/path/static", "/nginx-error-pages/",
 
 
 @pytest.fixture
-def tempting_site(shared_site: Serve, tmp_path_factory: pytest.TempPathFactory):
+def tempting_site(kind: str, shared_site: Serve, tmp_path_factory: pytest.TempPathFactory):
     """The probe with a static folder in which things lie that do not belong there."""
     folder = tmp_path_factory.getbasetemp() / "tempting"
     static = folder / "static"
@@ -29,7 +29,7 @@ def tempting_site(shared_site: Serve, tmp_path_factory: pytest.TempPathFactory):
         for name in (".env", ".git/config", ".htpasswd", "css/.a.css.swp"):
             (static / name).write_text("a secret")
     return shared_site(
-        "host",
+        kind,
         files=(PROBE, static),
         env_file="APP_TOKEN='a secret'\n",
         MOUNTS="/path=probe:app",
@@ -99,14 +99,29 @@ def test_a_link_that_leads_out_of_the_static_folder_is_refused_at_the_start(
         serve("host", files=files, MOUNTS="/path=probe:app")
 
 
+def test_a_link_that_appears_later_among_the_published_files_is_not_followed(
+    serve: Serve, tmp_path: Path
+) -> None:
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static" / "a.css").write_text("body {}")
+    site = serve("host", files=(PROBE, tmp_path / "static"), MOUNTS="/path=probe:app")
+    (published,) = (site.folder / ".run" / "static").rglob("a.css")
+    published.with_name("file").symlink_to("/etc/passwd")
+    published.with_name("folder").symlink_to("/etc")
+    published.with_name("inside").symlink_to("a.css")
+    for target in ("file", "folder/passwd", "inside"):
+        assert refused(site, f"/path/static/{target}"), target
+    assert site.ask("/path/static/a.css").text == "body {}"
+
+
 @pytest.mark.parametrize(
     "target", [b"/path/\0", b"/path/%00", b"/path/%zz", b"/path/%", b"/path/\x01", b"/path/ x"]
 )
-def test_a_path_with_a_forbidden_byte_is_nginxs_400(host_site: Site, target: bytes) -> None:
-    with Wire(host_site.port) as wire:
+def test_a_path_with_a_forbidden_byte_is_nginxs_400(site: Site, target: bytes) -> None:
+    with Wire(site.port) as wire:
         assert wire.send(request(target)).reply().status == 400
 
 
-def test_bytes_that_are_no_text_reach_the_app_as_they_are(host_site: Site) -> None:
-    answer = host_site.ask("/path/seen/%ff%fe\\..;x%2fy")
+def test_bytes_that_are_no_text_reach_the_app_as_they_are(site: Site) -> None:
+    answer = site.ask("/path/seen/%ff%fe\\..;x%2fy")
     assert answer.json()["PATH_INFO"] == "/seen/\xff\xfe\\..;x/y"

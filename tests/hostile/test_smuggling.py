@@ -98,13 +98,13 @@ def posted(*headers: bytes, body: bytes = b"") -> bytes:
     ],
 )
 def test_a_request_with_an_ambiguous_end_is_refused_and_nothing_comes_after_it(
-    host_site: Site, data: bytes, statuses: set[int]
+    site: Site, data: bytes, statuses: set[int]
 ) -> None:
-    with Wire(host_site.port, timeout=1) as wire:
+    with Wire(site.port, timeout=1) as wire:
         replies = wire.send(data).replies()
     assert [reply.status for reply in replies if reply.status not in statuses] == []
     assert len(replies) == 1
-    assert "smuggled" not in host_site.logs()
+    assert "smuggled" not in site.logs()
 
 
 @pytest.mark.parametrize(
@@ -122,17 +122,17 @@ def test_a_request_with_an_ambiguous_end_is_refused_and_nothing_comes_after_it(
     ],
     ids=["a request as body", "as chunk", "trailers", "folded line", "bare LF", "all bare LF"],
 )
-def test_what_looks_like_another_request_stays_what_it_is(host_site: Site, data: bytes) -> None:
-    with Wire(host_site.port, timeout=1) as wire:
+def test_what_looks_like_another_request_stays_what_it_is(site: Site, data: bytes) -> None:
+    with Wire(site.port, timeout=1) as wire:
         assert len(wire.send(data).replies()) == 1
-    with Wire(host_site.port) as wire:
+    with Wire(site.port) as wire:
         assert [wire.send(data, request("/path/seen/next")).reply().status] != [502]
-    assert "/path/seen/smuggled" not in host_site.logs()
+    assert "/path/seen/smuggled" not in site.logs()
 
 
-def test_no_spelling_of_a_header_passes_for_one_that_nginx_sets(host_site: Site) -> None:
+def test_no_spelling_of_a_header_passes_for_one_that_nginx_sets(site: Site) -> None:
     spellings = ["X_Forwarded_Proto", "X-Forwarded_Proto", "x.forwarded.proto", "X_Request_Id"]
     spellings += ["Script_Name", "HTTP_HOST", "REMOTE_ADDR", "Transfer_Encoding"]
     forged = dict.fromkeys(spellings, "forged")
-    seen = host_site.ask("/path/seen", forged).json()
+    seen = site.ask("/path/seen", forged).json()
     assert "forged" not in seen.values()

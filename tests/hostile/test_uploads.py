@@ -73,6 +73,46 @@ def test_a_body_for_nobody_leaves_the_connection_usable(
         assert wire.send(request("/path/seen")).reply().status == 200
 
 
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (request("/path/seen", b"X: " + b"x" * 8_000), 431),
+        (request("/path/seen?" + "x" * 8_000), 414),
+        (post("/path/read", content(LIMIT + 1)), 413),
+        (request("/path/\0"), 400),
+        (request("/path/seen", b"Content-Length: x"), 400),
+    ],
+    ids=["headers", "address", "body", "a byte", "a length"],
+)
+def test_a_refusal_after_which_nobody_can_say_where_the_next_request_begins_closes(
+    site: Site, data: bytes, status: int
+) -> None:
+    with Wire(site.port) as wire:
+        reply = wire.send(data).reply()
+        assert (reply.status, reply.headers["Connection"]) == (status, "close")
+        with pytest.raises(ClosedError):
+            wire.send(request("/path/seen")).reply()
+
+
+def test_after_any_other_refusal_the_connection_goes_on(serve: Serve) -> None:
+    limits = {"CLIENT_REQUESTS_PER_SECOND": 1, "SERVER_NAMES": "localhost 127.0.0.1"}
+    site = serve("host", files=(PROBE,), MOUNTS="/path=probe:app", **limits)
+    body = content(100_000)
+    with Wire(site.port) as wire:
+        for send in (post, chunked_post):
+            strange = send("/path/read", body).replace(b"Host: localhost", b"Host: stranger")
+            assert wire.send(strange).reply().status == 421
+            statuses: set[int] = set()
+
+            def both(data: bytes = send("/path/unread", body), seen: set[int] = statuses) -> bool:
+                seen.add(wire.send(data).reply().status)
+                return len(seen) == 2
+
+            until(both, "an answer of the app, and one that is too many in a second")
+            assert statuses == {401, 429}
+        assert wire.send(request("/elsewhere")).reply().status == 404
+
+
 @pytest.mark.parametrize("length", [100_000, LIMIT])
 def test_a_client_that_waits_for_100_continue_is_told_to_go_on(site: Site, length: int) -> None:
     with Wire(site.port) as wire:
@@ -80,6 +120,22 @@ def test_a_client_that_waits_for_100_continue_is_told_to_go_on(site: Site, lengt
         wire.send(request("/path/read", b"Content-Length: %d" % length, expect, method=b"POST"))
         assert wire.socket.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         assert json.loads(wire.send(content(length)).reply().body)["length"] == length
+
+
+@pytest.mark.parametrize("target", ["/path/unread", "/path/read"])
+def test_100_continue_is_kept_to_in_chunks_and_whoever_reads_the_body_or_not(
+    site: Site, target: str
+) -> None:
+    expect = b"Expect: 100-continue"
+    for length in (b"Transfer-Encoding: chunked", b"Content-Length: 5"):
+        body = b"5\r\nhello\r\n0\r\n\r\n" if b"chunked" in length else b"hello"
+        with Wire(site.port) as wire:
+            for _ in range(2):  # the second shows that nothing of the first is left
+                wire.send(request(target, length, expect, method=b"POST"))
+                assert wire.socket.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+                reply = wire.send(body).reply()
+                assert reply.status == (401 if "unread" in target else 200)
+                assert b"hello" not in reply.body
 
 
 def test_a_client_that_waits_for_100_continue_with_too_much_is_told_so_at_once(site: Site) -> None:
@@ -120,17 +176,17 @@ def test_a_body_that_ends_too_early_never_reaches_the_app(site: Site) -> None:
     ids=["body", "chunks", "headers"],
 )
 def test_a_request_that_stalls_is_ended_in_time_and_without_the_app(
-    host_site: Site, data: bytes
+    site: Site, data: bytes
 ) -> None:
-    with Wire(host_site.port) as wire:
+    with Wire(site.port) as wire:
         start = time.monotonic()
         wire.send(data)
         # nginx closes without a word, and says 408 in its log.
         with pytest.raises(ClosedError):
             wire.reply()
         assert 5 < time.monotonic() - start < 25
-    last = host_site.logs().splitlines()[-1]
-    assert (json.loads(last)["status"], json.loads(last)["app_seconds"]) == (408, "")
+    last = json.loads(site.logs("nginx").splitlines()[-1])
+    assert (last["status"], last["app_seconds"]) == (408, "")
 
 
 def test_thousands_of_fields_are_refused_and_the_app_goes_on(site: Site) -> None:
@@ -145,6 +201,16 @@ def test_thousands_of_fields_are_refused_and_the_app_goes_on(site: Site) -> None
         assert json.loads(wire.send(form(900)).reply().body) == {"fields": 900}
     with Wire(site.port) as wire:
         assert wire.send(form(30_000)).reply().status == 413
+
+
+def test_a_hundred_thousand_fields_without_parts_all_arrive_and_the_app_goes_on(site: Site) -> None:
+    """Werkzeug counts parts, not these: see "What remains" in docs/limits.md."""
+    kind = b"Content-Type: application/x-www-form-urlencoded"
+    body = b"&".join(b"%d=" % number for number in range(100_000))
+    with Wire(site.port) as wire:
+        for _ in range(3):
+            reply = wire.send(post("/path/fields", body, kind)).reply()
+            assert json.loads(reply.body) == {"fields": 100_000}
 
 
 def test_no_limit_is_taken_for_another_ones(serve: Serve) -> None:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 import trustme
 from cryptography import x509
+from python_on_whales import docker
 
 from tests.servers import ComposeSite, free_port, until
 
@@ -87,6 +88,18 @@ def test_nginx_follows_a_renewal(site: ComposeSite) -> None:
     until(renewed, "certbot to be free", 30)
     until(lambda: certificate(site) != first, "the renewed certificate", 20)
     assert site.ask("/path/", {"Host": "site.example"}).status == 308
+
+
+def test_certbot_is_healthy_while_there_is_a_certificate(site: ComposeSite) -> None:
+    (certbot,) = site.containers("certbot")
+
+    def health() -> str:
+        return docker.container.inspect(certbot).state.health.status
+
+    until(lambda: health() == "healthy", "certbot to be healthy", 30)
+    check = docker.container.inspect(certbot).config.healthcheck.test[1:]
+    missing = [*check[:-1], "/run/web/certificates/live/missing/fullchain.pem"]
+    assert site.compose("exec", "-T", "certbot", *missing, check=False).returncode == 1
 
 
 def test_nobody_but_nginx_and_certbot_can_read_the_key(site: ComposeSite) -> None:

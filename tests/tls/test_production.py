@@ -10,6 +10,7 @@ import pytest
 from python_on_whales import docker
 
 from tests.servers import ComposeSite, NotServedError, free_port
+from tests.tls import scanner
 from tests.tls.conftest import https
 
 pytestmark = pytest.mark.docker
@@ -54,6 +55,13 @@ def test_what_is_recorded_today_stays_secret_from_a_quantum_computer(site: Compo
     ask = "openssl s_client -connect 127.0.0.1:8443 -servername localhost -groups X25519MLKEM768"
     done = site.compose("exec", "-T", "nginx", "sh", "-c", f"{ask} -brief </dev/null 2>&1")
     assert "Negotiated TLS1.3 group: X25519MLKEM768" in done.stdout
+
+
+@pytest.mark.slow
+@scanner.odd_authority
+def test_a_scanner_finds_mozillas_intermediate_profile(site: ComposeSite) -> None:
+    found = scanner.scan(int(site.environment["HTTPS_PORT"]))
+    assert scanner.differences(found, scanner.intermediate()) == scanner.UNKNOWN
 
 
 def test_only_nginx_sees_the_key(site: ComposeSite) -> None:

@@ -11,17 +11,15 @@ from pathlib import Path
 import httpx
 import pytest
 import trustme
-from sslyze import Scanner, ServerNetworkLocation, ServerScanRequest, ServerScanResult
+from sslyze import ServerScanResult
 from sslyze.mozilla_tls_profile.tls_config_checker import (
     MozillaTlsConfiguration,
-    ServerNotCompliantWithTlsConfiguration,
-    TlsConfigurationAsJson,
     TlsConfigurationEnum,
-    check_server_against_tls_configuration,
 )
 
 from tests.conftest import Serve
-from tests.servers import PROJECT, HostSite, NotServedError, Site, free_port, until
+from tests.servers import HostSite, NotServedError, Site, free_port, until
+from tests.tls import scanner
 from tests.tls.conftest import https, write_pair
 
 
@@ -75,19 +73,6 @@ def test_at_the_usual_port_the_way_there_names_none(serve: Serve, pair: dict[str
         assert "return 308 https://$host$request_uri;" in redirect.read_text()
     finally:
         site.clean_up()
-
-
-def test_a_linter_finds_nothing_in_the_configuration_with_tls(secure: Site) -> None:
-    gixy = Path(sys.executable).with_name("gixy")
-    done = subprocess.run(
-        [gixy, "--config", PROJECT / ".gixy.cfg", ".run/nginx/nginx.conf"],
-        cwd=secure.folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    assert "Low: 0" in done.stdout
 
 
 def test_plain_http_at_the_port_of_https_shows_the_way_too(secure: Site) -> None:
@@ -341,45 +326,21 @@ def test_plain_http_shows_an_authority_the_challenge_that_an_acme_client_has_put
 
 # --- The profile ---
 
-# The scanner's own list of authorities has an odd one in it.
-odd_authority = pytest.mark.filterwarnings("ignore:Parsed a serial number")
-
 
 @pytest.fixture(scope="module")
 def scan(secure: Site) -> ServerScanResult:
     """What a scanner finds out about a site."""
-    port = int(secure.environment["HTTPS_PORT"])
-    scanner = Scanner()
-    where = ServerNetworkLocation("localhost", port, ip_address="127.0.0.1")
-    scanner.queue_scans([ServerScanRequest(where)])
-    (result,) = scanner.get_results()
-    return result
-
-
-def differences(scan: ServerScanResult, profile: TlsConfigurationAsJson) -> set[str]:
-    """In what the site is not as the profile says."""
-    try:
-        check_server_against_tls_configuration(scan, profile)
-    except ServerNotCompliantWithTlsConfiguration as found:
-        return set(found.issues)
-    return set()
-
-
-# The scanner does not know the tests' authority.
-UNKNOWN = {"certificate_path_validation"}
+    return scanner.scan(int(secure.environment["HTTPS_PORT"]))
 
 
 @pytest.mark.slow
-@odd_authority
+@scanner.odd_authority
 def test_a_scanner_finds_mozillas_intermediate_profile(scan: ServerScanResult) -> None:
-    profile = MozillaTlsConfiguration.get(TlsConfigurationEnum.MOZILLA_INTERMEDIATE)
-    # The scanner has version 5.7. What 6.0 did was to end these.
-    profile.ciphers.iana = {name for name in profile.ciphers.iana if "_DHE_" not in name}
-    assert differences(scan, profile) == UNKNOWN
+    assert scanner.differences(scan, scanner.intermediate()) == scanner.UNKNOWN
 
 
 @pytest.mark.slow
-@odd_authority
+@scanner.odd_authority
 def test_the_scanner_does_tell_one_profile_from_another(scan: ServerScanResult) -> None:
     profile = MozillaTlsConfiguration.get(TlsConfigurationEnum.MOZILLA_MODERN)
-    assert differences(scan, profile) >= {"tls_versions", "ciphers"} | UNKNOWN
+    assert scanner.differences(scan, profile) >= {"tls_versions", "ciphers"} | scanner.UNKNOWN
