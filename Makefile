@@ -32,6 +32,10 @@ dev: $(RUNTIME)    ## serve the app with Flask's own reloader and debugger
 local: prerequisites $(RUNTIME)    ## serve the app with uWSGI alone, as in production but for nginx
 	@exec .venv/bin/python -m deploy local
 
+.PHONY: check
+check: $(RUNTIME)    ## say what is wrong or unwise here, and how to mend it
+	@exec .venv/bin/python -m deploy check $(ARGS)
+
 .PHONY: certificate
 certificate: $(RUNTIME)    ## make a self-signed certificate in secrets/, to try TLS with
 	@exec .venv/bin/python -m deploy certificate
@@ -51,7 +55,7 @@ lint: prerequisites $(DEV)    ## look for mistakes in Python, shell, Dockerfile,
 	.venv/bin/shellcheck $(SHELL_SCRIPTS)
 	.venv/bin/hadolint Dockerfile
 	.venv/bin/python -m deploy render .run/lint
-	.venv/bin/gixy .run/lint/nginx/nginx.conf
+	.venv/bin/gixy --config .gixy.cfg .run/lint/nginx/nginx.conf
 	echo '$(ALL_OF_COMPOSE)' >.run/lint/compose.yml
 	.venv/bin/compose-lint --no-env --strict-config --fail-on low --quiet .run/lint/compose.yml
 	if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi

@@ -31,6 +31,9 @@ def main() -> int:
             help="seconds until the new release has to be live (default: %(default)s)",
         )
     commands.add_parser("status", help="which releases run, which is live, and what they do")
+    check = commands.add_parser("check", help="what is wrong or unwise here, and how to mend it")
+    check.add_argument("--strict", action="store_true", help="exit status 1 for warnings, too")
+    commands.add_parser("findings", help="what `check` finds in the app's container, as JSON")
     commands.add_parser("instances", help="the same of one container or machine, as JSON")
     commands.add_parser("promote", help="make this instance the live one, once it answers")
     commands.add_parser("release", help="run RELEASE_COMMAND")
@@ -61,6 +64,14 @@ def _run(arguments: argparse.Namespace) -> int:
             from deploy import promotion
 
             return 0 if promotion.promote(*promotion.here()) else 1
+        case "check":
+            from deploy import check
+
+            return check.run(strict=arguments.strict)
+        case "findings":
+            from deploy import check
+
+            return check.show_the_apps()
         case "instances":
             from deploy import instances
 
@@ -99,8 +110,9 @@ def _run(arguments: argparse.Namespace) -> int:
         case "app":
             import socket
 
-            from deploy import uwsgi
+            from deploy import check, uwsgi
 
+            check.refuse(check.before_the_app(found), say=check.complain)
             uwsgi.preflight(found)
             uwsgi.become(found, instance=socket.gethostname())
         case "release":

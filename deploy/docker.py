@@ -11,7 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from deploy.refusal import Refusal
 
@@ -185,9 +185,14 @@ class Compose:
         return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
     @functools.cached_property
+    def configuration(self) -> dict[str, Any]:
+        """All of the files put together, with the knobs filled in."""
+        return json.loads(self.run("config", "--format", "json"))
+
+    @property
     def name(self) -> str:
         """The name of the project."""
-        return json.loads(self.run("config", "--format", "json"))["name"]
+        return self.configuration["name"]
 
 
 def live_socket(container: Container) -> str:

@@ -55,7 +55,8 @@ class Knobs:
     """The knobs of one start, checked, with the types that Python wants.
 
     ``environment`` holds them all as text, by their own names, together with whatever else the
-    app shall find in its environment: it is what nginx's and uWSGI's processes are given.
+    app shall find in its environment: it is what nginx's and uWSGI's processes are given. ``given``
+    holds them as somebody wrote them down, before anything was worked out.
     """
 
     mounts: list[Mount]
@@ -66,10 +67,12 @@ class Knobs:
     https_port: int
     tls: bool
     server_names: list[str]
+    max_body_size: int
     proxy_protocol: bool
     workers: int
     run_dir: Path
     debugger: bool
+    given: dict[str, str]
     environment: dict[str, str]
 
 
@@ -90,6 +93,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         if not text[name]:
             raise Refusal(f"{name} is ''; write a path, or leave it out for {defaults[name]}.")
         text[name] = str((project / text[name]).absolute())
+    given = dict(text)
     _check_run_dir(text)
     for name in ("MOUNTS", "SERVER_NAMES", "TRUSTED_PROXIES", "DEBUG_ALLOW", "SECURITY_HEADERS"):
         _check_spaces(text, name)
@@ -99,7 +103,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     _whole_number(text, "REQUEST_TIMEOUT", 1, 86_400)
     for name in ("CLIENT_REQUESTS_AT_ONCE", "CLIENT_REQUESTS_PER_SECOND"):
         _whole_number(text, name, 0, 65_535)
-    _check_size(text, "MAX_BODY_SIZE")
+    max_body_size = _check_size(text, "MAX_BODY_SIZE")
     if text["CACHE_SIZE"] != "0":
         _check_size(text, "CACHE_SIZE")
     for name in ("APP_MEMORY", "NGINX_MEMORY"):
@@ -148,10 +152,12 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         https_port=_whole_number(text, "HTTPS_PORT", 1, 65_535),
         tls=tls,
         server_names=names,
+        max_body_size=max_body_size,
         proxy_protocol=proxy_protocol,
         workers=workers,
         run_dir=Path(text["RUN_DIR"]),
         debugger=debugger,
+        given=given,
         environment=text,
     )
     # What was worked out here reaches the servers as plainly as what was written down. One key
@@ -399,7 +405,7 @@ def _require_for_production(text: Mapping[str, str], secret_key: str, tls: bool)
             " SECRET_KEY, for example to what `openssl rand -hex 32` prints."
         )
     # It names no part of the key, since logs are read by more people than keys are.
-    if problem := _problem_of_key(secret_key):
+    if problem := problem_of_key(secret_key):
         raise Refusal(
             f"ENVIRONMENT is 'production' and the secret key {problem}, so somebody could guess"
             " it and sign in as anybody; make one with `openssl rand -hex 32`."
@@ -412,7 +418,8 @@ def _require_for_production(text: Mapping[str, str], secret_key: str, tls: bool)
         )
 
 
-def _problem_of_key(key: str) -> str | None:
+def problem_of_key(key: str) -> str | None:
+    """Why somebody could guess a secret key; None if nobody can."""
     if len(key.encode()) < _SHORTEST_KEY:
         return f"has fewer than {_SHORTEST_KEY} bytes"
     if _KEY_OF_AN_EXAMPLE.search(key):

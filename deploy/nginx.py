@@ -4,6 +4,7 @@ import ipaddress
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 from deploy.knobs import PROJECT, Knobs
@@ -31,7 +32,7 @@ def environment(knobs: Knobs) -> dict[str, str]:
     _refuse_old(program)
     address = ipaddress.ip_address(knobs.http_address)
     host = f"[{address}]" if address.version == 6 else str(address)
-    _refuse_missing_certificate(knobs)
+    pair(knobs)
     return knobs.environment | {
         "LISTEN": f"{host}:{knobs.http_port}",
         "LISTEN_TLS": f"{host}:{knobs.https_port}",
@@ -40,32 +41,47 @@ def environment(knobs: Knobs) -> dict[str, str]:
     }
 
 
-def test(knobs: Knobs, directory: Path) -> None:
+def test(knobs: Knobs, directory: Path) -> str:
     """Write the configuration into ``directory``/nginx and let nginx read it.
 
+    Returns:
+        All of it, as nginx has put it together. Its warnings are on standard error by then.
+
     Raises:
-        Refusal: nginx does not accept it (what it says is on standard error), or another
-            ``nginx`` is there already.
+        Refusal: nginx does not accept it, or another ``nginx`` is there already.
     """
     # start.sh empties that folder, and makes the other.
     if (directory / "nginx").exists() and not (directory / "spool").exists():
         raise Refusal(f"{directory / 'nginx'} was not made by this; name another folder.")
     directory.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [*command(directory), "-t", "-q"],
+        [*command(directory), "-t", "-T", "-q"],  # start.sh knows a test by -t
         env=environment(knobs),
         stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
         check=False,
     )
     if done.returncode:
-        raise Refusal("nginx refuses its configuration; see its message above.")
+        said = done.stderr.splitlines()
+        fatal = [line.partition("] ")[2] for line in said if "[emerg]" in line] or said[-1:]
+        raise Refusal(f"nginx refuses its configuration: {' '.join(fatal)}; mend what it names.")
+    print(done.stderr, end="", file=sys.stderr)
+    return done.stdout
 
 
-def _refuse_missing_certificate(knobs: Knobs) -> None:
+def pair(knobs: Knobs) -> list[Path]:
+    """The certificate and its key; empty without TLS.
+
+    Raises:
+        Refusal: one of them cannot be read.
+    """
     # nginx/start.sh would wait for them. In a container somebody may be about to bring them; here,
     # a path with a slip in it is likelier.
-    for name in ("TLS_CERTIFICATE", "TLS_KEY") if knobs.tls else ():
-        path = Path(knobs.environment[name])
+    names = ("TLS_CERTIFICATE", "TLS_KEY") if knobs.tls else ()
+    paths = [Path(knobs.environment[name]) for name in names]
+    for name, path in zip(names, paths, strict=True):
         try:
             path.open("rb").close()
         except OSError as error:
@@ -73,6 +89,7 @@ def _refuse_missing_certificate(knobs: Knobs) -> None:
                 f"{name} is {str(path)!r}, which cannot be read ({error.strerror}); name a file in"
                 " PEM, or leave both at /dev/null."
             ) from None
+    return paths
 
 
 def _refuse_old(program: Path) -> None:

@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import Iterator
 
+from deploy import check
+from deploy.checks import containers
 from deploy.docker import Compose, Container, DockerError, live_socket
 from deploy.refusal import Refusal
 from deploy.releases import Releases, image_id
@@ -32,7 +34,7 @@ def rollout(image: str | None, timeout: float) -> None:
 
     Raises:
         RolloutError: it does not work.
-        Refusal: another rollout is under way, or there is nothing to roll out.
+        Refusal: another rollout is under way, or `check` finds an error.
     """
     compose = Compose()
     with _only_one(compose.name):
@@ -44,6 +46,8 @@ def rollout(image: str | None, timeout: float) -> None:
             # Under a name of its own, so that `docker compose up` still starts what is live.
             compose.run("build", "app", image=releases.candidate(), show=True)
             new = image_id(releases.candidate())
+        check.refuse(containers.look_at(compose), say=check.complain)
+        check.refuse(containers.ask_the_app(compose, image=new), say=check.complain)
         try:
             command = "python", "-m", "deploy", "release"
             compose.run("run", "--rm", "--no-deps", "-T", "app", *command, image=new, show=True)

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy import nginx, systemd, uwsgi
+from deploy import check, nginx, systemd, uwsgi
 from deploy.knobs import Knobs
 from deploy.refusal import Refusal
 from deploy.site import Site
@@ -31,12 +31,13 @@ def run(knobs: Knobs) -> int:
         The exit status: 0 when asked to stop, 1 when one of the servers ended by itself.
 
     Raises:
-        Refusal: the port or the directory is taken, a program is missing, or nginx does not
-            accept its configuration.
+        Refusal: the port or the directory is taken, a program is missing, nginx does not accept its
+            configuration, or `check` finds an error.
         SystemExit: an app cannot be loaded.
     """
     systemd.make_output_openable()
     nginx_environment = nginx.environment(knobs)
+    check.refuse(check.before_serving(knobs), say=check.complain)
     refuse_port_in_use(knobs)
     if knobs.tls:
         refuse_port_in_use(knobs, "HTTPS_PORT")
@@ -114,8 +115,20 @@ def refuse_port_in_use(knobs: Knobs, name: str = "HTTP_PORT") -> None:
             ) from None
 
 
-def _refuse_foreign(run_dir: Path) -> None:
-    """Keep out of a folder such as /etc, whose ``nginx`` is not ours to empty."""
+def unwritable(run_dir: Path, reason: str) -> str:
+    """The sentence for a RUN_DIR that this user cannot write to."""
+    return (
+        f"RUN_DIR is {str(run_dir)!r}, which cannot be written ({reason}); name a folder of your"
+        " own."
+    )
+
+
+def refuse_foreign(run_dir: Path) -> None:
+    """Keep out of a folder such as /etc, whose ``nginx`` is not ours to empty.
+
+    Raises:
+        Refusal: it is one.
+    """
     for name in ("nginx", *_EMPTIED):
         if (run_dir / name).exists() and not (run_dir / "lock").exists():
             raise Refusal(
@@ -133,13 +146,10 @@ def own_run_dir(run_dir: Path) -> Iterator[None]:
     """
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        _refuse_foreign(run_dir)
+        refuse_foreign(run_dir)
         lock = (run_dir / "lock").open("w")
     except OSError as error:
-        raise Refusal(
-            f"RUN_DIR is {str(run_dir)!r}, which cannot be written ({error.strerror});"
-            " name a folder of your own."
-        ) from None
+        raise Refusal(unwritable(run_dir, error.strerror)) from None
     with lock:
         # A server that takes this process's place goes on holding it.
         os.set_inheritable(lock.fileno(), True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from deploy import control, nginx, promotion, systemd, uwsgi
+from deploy import check, control, nginx, promotion, systemd, uwsgi
 from deploy import knobs as knobs_module
 from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
@@ -94,6 +94,7 @@ class Site:
         """
         knobs = knobs_module.read()
         configuration = _configuration(knobs)
+        await asyncio.to_thread(check.refuse, check.before_serving(knobs), say)
         await asyncio.to_thread(nginx.test, knobs, knobs.run_dir)
         if await _tell("preflight", knobs, say) == uwsgi.EACH:
             knobs.environment["LOAD_APPS"] = "each"

@@ -12,8 +12,8 @@ from pathlib import Path
 from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
 
-# What a unix socket's address holds (sun_path in unix(7), less the closing NUL).
-_LONGEST_SOCKET_PATH = 107
+# uWSGI takes no longer one (bind_to_unix() in its core/socket.c).
+_LONGEST_SOCKET_PATH = 102
 _SWITCHES = {"UWSGI_DEBUG", "FLASK_DEBUG"}
 # The preflight's exit status that says: nothing is wrong, but load the apps in each worker.
 EACH = 3
@@ -48,7 +48,7 @@ def environment(knobs: Knobs, instance: str) -> dict[str, str]:
         instance: names this instance's socket; no other instance that runs may have it.
     """
     sockets = knobs.run_dir / "sockets"
-    longest = sockets / f"{instance}.sock"
+    longest = sockets / f"{instance}.stats"
     if len(os.fsencode(longest)) > _LONGEST_SOCKET_PATH:
         raise Refusal(
             f"RUN_DIR is {str(knobs.run_dir)!r}, too long for the path of a unix socket;"

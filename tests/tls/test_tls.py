@@ -251,7 +251,7 @@ def test_a_certificate_that_does_not_fit_its_key_is_refused_at_the_start(
     other = write_pair(authority, tmp_path)
     mixed = {"TLS_CERTIFICATE": pair["TLS_CERTIFICATE"], "TLS_KEY": other["TLS_KEY"]}
     site = HostSite(HTTPS_PORT=free_port(), **mixed)
-    with pytest.raises(NotServedError, match=r"(?s)key values mismatch.*nginx refuses"):
+    with pytest.raises(NotServedError, match=r"TLS_KEY is .*key values mismatch"):
         site.__enter__()
 
 

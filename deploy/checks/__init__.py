@@ -1,0 +1,1 @@
+"""What `python -m deploy check` looks at, one module a subject."""
