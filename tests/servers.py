@@ -74,7 +74,7 @@ class Site(ABC):
         beside: Self | None = None,
         **knobs: str | int,
     ) -> None:
-        # A short name, since the path of a unix socket may have no more than 107 bytes.
+        # A short name, since the path of a unix socket may have no more than 102 bytes.
         self._own_folder = None if beside else Path(tempfile.mkdtemp(prefix="site"))
         self.folder = beside.folder if beside else self._own_folder
         for name in _project_files() if self._own_folder else ():

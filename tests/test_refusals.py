@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -96,13 +97,14 @@ class Bundle:
 
 
 @pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
-    folder = tmp_path / "bundle"
-    folder.mkdir()
-    for name in ("deploy", "nginx", "yourapplication"):
-        shutil.copytree(PROJECT / name, folder / name)
-    shutil.copy(PROJECT / "uwsgi.ini", folder)
-    return Bundle(folder)
+def bundle() -> Iterator[Bundle]:
+    # Not tmp_path, which is too long for sockets in it.
+    with tempfile.TemporaryDirectory(prefix="bundle") as name:
+        folder = Path(name)
+        for part in ("deploy", "nginx", "yourapplication"):
+            shutil.copytree(PROJECT / part, folder / part)
+        shutil.copy(PROJECT / "uwsgi.ini", folder)
+        yield Bundle(folder)
 
 
 @pytest.fixture
