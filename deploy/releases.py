@@ -69,15 +69,21 @@ class Releases:
         docker("tag", image, self._image)
 
     def keep(self, image: str) -> str:
-        """Make an image that went live a release, and return which. Old ones are let go."""
+        """Make an image that went live a release, and return which."""
         release = self.of(image)
         if not release:
             release = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
             docker("tag", image, f"{self._repository}:{release}")
-        for old in list(self.all())[KEPT:]:
-            if old != release:
-                docker("rmi", f"{self._repository}:{old}")
         return release
+
+    def let_old_ones_go(self, live: str) -> None:
+        """Remove all but the newest ones and this one, which is live.
+
+        No container may run one of them any more: Docker would refuse.
+        """
+        for old in list(self.all())[KEPT:]:
+            if old != live:
+                docker("rmi", f"{self._repository}:{old}")
 
 
 def image_id(name: str) -> str:

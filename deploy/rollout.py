@@ -104,9 +104,11 @@ def _replace(
         new.remove(at_once=True)
         raise
     releases.point_compose_at(image)
-    _say(f"Release {releases.keep(image)} is live; {live.name} finishes what it has begun")
+    release = releases.keep(image)
+    _say(f"Release {release} is live; {live.name} finishes what it has begun")
     live.remove()
     _say(f"{live.name} is gone")
+    releases.let_old_ones_go(release)
 
 
 def _create(compose: Compose, releases: Releases, live: Container, image: str) -> Container:

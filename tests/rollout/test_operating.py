@@ -59,6 +59,10 @@ def test_three_releases_are_kept_and_one_can_be_named(shop: Shop) -> None:
     status, said = shop.deploy("rollback")
     assert status == 2
     assert "no release before" in said
+    # The oldest one is still running when it becomes the fourth.
+    shop.write()
+    shop.rollout()
+    assert shop.deploy("status")[1].splitlines()[-1].split()[2:] == releases[:2]
 
 
 @ON_THIS_MACHINE
