@@ -3,7 +3,8 @@
 #
 #   sh deploy/prerequisites.sh build    Python with venv, and what uWSGI is compiled with
 #   sh deploy/prerequisites.sh run      nginx and envsubst, installed if that needs no password
-#   sh deploy/prerequisites.sh test     these and, as root, Chromium; without it its tests skip
+#   sh deploy/prerequisites.sh bench    nginx, envsubst, wrk, and the header files of libev for bjoern
+#   sh deploy/prerequisites.sh test     nginx, envsubst and, as root, Chromium (its tests skip without)
 #
 # If something is missing, one sentence on standard error says what to type, and the exit status
 # is 1. PYTHON names the interpreter to build with, CC the compiler, as for make and pip.
@@ -69,8 +70,15 @@ test)
     has envsubst || lacks envsubst gettext-base
     if [ "$(id -u)" -eq 0 ] && has apt-get; then has chromium || lacks Chromium chromium; fi
     ;;
+bench)
+    has nginx || lacks nginx nginx
+    has envsubst || lacks envsubst gettext-base
+    has wrk || lacks wrk wrk
+    echo '#include <ev.h>' | ${CC:-cc} -fsyntax-only -x c - 2>/dev/null ||
+        lacks "libev's header files" libev-dev
+    ;;
 *)
-    echo "usage: sh $0 build|run|test" >&2
+    echo "usage: sh $0 build|run|test|bench" >&2
     exit 2
     ;;
 esac

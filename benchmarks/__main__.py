@@ -1,0 +1,62 @@
+"""``python -m benchmarks``: measure, and write tables."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import endpoints, machine, measure, report
+from benchmarks.stacks import STACKS, Scale, many_open_files
+from tests.servers import PROJECT
+
+
+def main() -> int:
+    """Measure, and write the results, the report and the plots into a folder."""
+    arguments = _arguments()
+    folder = arguments.output
+    folder.mkdir(parents=True, exist_ok=True)
+    plan = measure.Plan(
+        stacks=_named(STACKS, arguments.stacks),
+        endpoints=_named(endpoints.ENDPOINTS, arguments.endpoints),
+        scale=Scale(arguments.workers, arguments.threads),
+        rounds=arguments.rounds or (1 if arguments.quick else 3),
+        seconds=arguments.seconds,
+        connections=arguments.connections or ([32] if arguments.quick else [32, 256]),
+        many=0 if arguments.quick or arguments.connections else 1000,
+        sweeps=not arguments.quick and not arguments.connections,
+    )
+    with many_open_files():
+        results = measure.measure(plan, say=lambda line: print(line, file=sys.stderr, flush=True))
+    results.run = machine.describe() | {
+        "workers": str(plan.scale.workers),
+        "threads": str(plan.scale.threads),
+        "rounds": f"{plan.rounds}, {plan.seconds} s each",
+    }
+    results.write(folder / "results.json")
+    text = report.write(results)
+    (folder / "report.md").write_text(text)
+    print(text)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round, 32 connections only")
+    parser.add_argument("--rounds", type=int, help="how often each figure is taken (default: 3)")
+    parser.add_argument("--seconds", type=int, default=1, help="how long each time (default: 1)")
+    parser.add_argument("--workers", type=int, default=2, help="of each stack (default: 2)")
+    parser.add_argument("--threads", type=int, default=4, help="of each worker (default: 4)")
+    parser.add_argument("--connections", type=int, nargs="+", help="instead of 32, 256 and 1000")
+    parser.add_argument("--stacks", nargs="+", help="only those with one of these in the name")
+    parser.add_argument("--endpoints", nargs="+", help="only those, likewise")
+    parser.add_argument("--output", type=Path, default=PROJECT / ".run" / "bench")
+    return parser.parse_args()
+
+
+def _named(things: Sequence[Any], words: Sequence[str] | None) -> list[Any]:
+    return [thing for thing in things if not words or any(word in thing.name for word in words)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,203 @@
+"""Measuring: rounds in which every stack gets the same load, one right after the other."""
+
+import itertools
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import endpoints, inprocess, load, usage
+from benchmarks.endpoints import Endpoint
+from benchmarks.results import Footprint, Limit, Results, Sample
+from benchmarks.stacks import Scale, Stack, place_app
+from tests.servers import PROJECT, NotServedError
+
+Say = Callable[[str], None]
+
+# What the app can be called with in-process, and what nginx's share is asked for.
+LIMITED = (endpoints.TINY, endpoints.JSON, endpoints.TEMPLATE, endpoints.FORM)
+# Connections of the plot over connections, besides those that are measured anyway.
+MORE_CONNECTIONS = (1, 8, 128, 512)
+# Workers of the plot over workers.
+WORKERS = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, and how long.
+
+    Args:
+        stacks: what is compared.
+        endpoints: what is asked for.
+        scale: workers and threads.
+        rounds: how often each figure is taken; tables show the median.
+        seconds: how long each takes.
+        connections: how many clients there are at once.
+        many: and how many for the tiny endpoint, on top; 0 for none.
+        sweeps: whether to measure over connections and over workers as well.
+    """
+
+    stacks: Sequence[type[Stack]]
+    endpoints: Sequence[Endpoint]
+    scale: Scale
+    rounds: int
+    seconds: int
+    connections: Sequence[int]
+    many: int
+    sweeps: bool
+
+    def cells(self) -> Iterator[tuple[Endpoint, int]]:
+        """Each endpoint with each number of connections."""
+        yield from itertools.product(self.endpoints, self.connections)
+        if self.many and endpoints.TINY in self.endpoints:
+            yield endpoints.TINY, self.many
+
+
+def measure(plan: Plan, say: Say) -> Results:
+    """Measure all of it; what cannot be measured is in `missing`, with the reason."""
+    results = Results()
+    for stack in plan.stacks:
+        say(f"{stack.name}: start and memory")
+        try:
+            results.footprints.append(_footprint(stack(plan.scale), plan))
+        except (NotServedError, load.WrongAnswerError) as error:
+            results.missing[stack.name] = str(error)
+            say(str(error))
+    there = [stack for stack in plan.stacks if stack.name not in results.missing]
+    with ExitStack() as block:
+        running = [block.enter_context(stack(plan.scale)) for stack in there]
+        for stack in running:
+            _warm_up(stack, plan)
+        for number in range(plan.rounds):
+            _round(number, running, plan, results, say)
+        if plan.sweeps:
+            for connections in MORE_CONNECTIONS:
+                say(f"over connections: {connections}")
+                results.by_connections += _each(running, endpoints.TINY, connections, plan.seconds)
+    if plan.sweeps:
+        for workers in WORKERS:
+            say(f"over workers: {workers}")
+            results.by_workers += _with_workers(there, workers, plan)
+    return results
+
+
+def _footprint(stack: Stack, plan: Plan) -> Footprint:
+    began = time.monotonic()
+    with stack:
+        seconds = time.monotonic() - began
+        idle = _memory(stack)
+        for endpoint in _served(stack, plan):
+            load.check(stack.port, stack.mount, endpoint)
+            load.run(stack.url, endpoint, 32, 1)
+        stack.forget_logs()
+        return Footprint(stack.name, seconds, idle, _memory(stack))
+
+
+def _round(number: int, stacks: Sequence[Stack], plan: Plan, results: Results, say: Say) -> None:
+    for endpoint, connections in plan.cells():
+        say(f"round {number + 1} of {plan.rounds}: {endpoint.name}, {connections} connections")
+        # Each round begins with another one, so nobody always comes after the same neighbour.
+        order = [*stacks[number % len(stacks) :], *stacks[: number % len(stacks)]]
+        results.samples += _each(order, endpoint, connections, plan.seconds)
+        if endpoint in LIMITED and connections == plan.connections[0]:
+            for processes in sorted({1, plan.scale.workers}):
+                results.limits += _call_in_process(endpoint, processes, plan.seconds)
+
+
+def _each(
+    stacks: Sequence[Stack], endpoint: Endpoint, connections: int, seconds: int
+) -> list[Sample]:
+    return [
+        _sample(stack, endpoint, connections, seconds * endpoint.seconds)
+        for stack in stacks
+        if endpoint in stack.serves
+    ]
+
+
+def _sample(stack: Stack, endpoint: Endpoint, connections: int, seconds: int) -> Sample:
+    parts = stack.processes()
+    pids = [pid for part in parts.values() for pid in part]
+    machine, before = usage.Machine.now(), usage.cpu(pids)
+    done = load.run(stack.url, endpoint, connections, seconds)
+    parts = stack.processes()  # some start more when there is more to do
+    after = usage.cpu(pid for part in parts.values() for pid in part)
+    then = usage.Machine.now()
+    _come_to_rest(stack)
+    stack.forget_logs()
+    cpu = {
+        part: sum(after.get(pid, 0) - before.get(pid, 0) for pid in pids) / 1e9
+        for part, pids in parts.items()
+    }
+    all_cpus = (then.at - machine.at) * usage.CPUS
+    foreign = then.busy - machine.busy - sum(cpu.values()) - done.client_cpu
+    return Sample(
+        stack=stack.name,
+        endpoint=endpoint.name,
+        connections=connections,
+        workers=stack.scale.workers,
+        load=done,
+        cpu=cpu,
+        foreign=max(0, foreign / all_cpus),
+        stolen=(then.stolen - machine.stolen) / all_cpus,
+    )
+
+
+def _come_to_rest(stack: Stack, patience: float = 3) -> None:
+    """Wait until it does no more for clients that have gone: the next one wants the CPUs."""
+    pids = [pid for part in stack.processes().values() for pid in part]
+    end = time.monotonic() + patience
+    before = sum(usage.cpu(pids).values())
+    while time.monotonic() < end:
+        time.sleep(0.05)
+        now = sum(usage.cpu(pids).values())
+        if now - before < 0.002 * 1e9:
+            return
+        before = now
+
+
+def _with_workers(stacks: Sequence[type[Stack]], workers: int, plan: Plan) -> list[Sample]:
+    samples = []
+    for kind in stacks:
+        if endpoints.TEMPLATE in kind.serves and kind.scales:
+            with kind(Scale(workers, plan.scale.threads)) as stack:
+                _warm_up(stack, plan)
+                samples.append(_sample(stack, endpoints.TEMPLATE, 32, plan.seconds))
+    return samples
+
+
+def _warm_up(stack: Stack, plan: Plan) -> None:
+    for endpoint in _served(stack, plan):
+        for _ in range(20):
+            load.check(stack.port, stack.mount, endpoint)
+
+
+def _served(stack: Stack, plan: Plan) -> list[Endpoint]:
+    return [endpoint for endpoint in plan.endpoints if endpoint in stack.serves]
+
+
+def _memory(stack: Stack) -> dict[str, int]:
+    return {part: usage.memory(pids) for part, pids in stack.processes().items()}
+
+
+def _call_in_process(endpoint: Endpoint, processes: int, seconds: int) -> list[Limit]:
+    with tempfile.TemporaryDirectory() as folder:
+        place_app(Path(folder))
+        arguments = [folder, str(seconds), endpoint.method, endpoint.path]
+        if endpoint.body:
+            body = Path(folder, "body")
+            body.write_bytes(endpoint.body)
+            arguments += [endpoint.content_type, str(body)]
+        # With the interpreter that `ours` has, not with that of the benchmarks.
+        python = str(PROJECT / ".venv" / "bin" / "python")
+        command = [python, str(Path(inprocess.__file__)), *arguments]
+        started = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)
+        ]
+        said = [process.communicate()[0].split() for process in started]
+    return [
+        Limit(endpoint.name, processes, int(nanoseconds) / int(count) / 1e9)
+        for count, nanoseconds in said
+    ]
