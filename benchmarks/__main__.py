@@ -1,12 +1,14 @@
 """``python -m benchmarks``: measure, and write tables."""
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import endpoints, machine, measure, report
+from benchmarks.places import InContainers, OnHost
 from benchmarks.stacks import STACKS, Scale, many_open_files
 from tests.servers import PROJECT
 
@@ -16,23 +18,26 @@ def main() -> int:
     arguments = _arguments()
     folder = arguments.output
     folder.mkdir(parents=True, exist_ok=True)
-    plan = measure.Plan(
-        stacks=_named(STACKS, arguments.stacks),
-        endpoints=_named(endpoints.ENDPOINTS, arguments.endpoints),
-        scale=Scale(arguments.workers, arguments.threads),
-        rounds=arguments.rounds or (1 if arguments.quick else 3),
-        seconds=arguments.seconds,
-        connections=arguments.connections or ([32] if arguments.quick else [32, 256]),
-        many=0 if arguments.quick or arguments.connections else 1000,
-        sweeps=not arguments.quick and not arguments.connections,
-    )
-    with many_open_files():
-        results = measure.measure(plan, say=lambda line: print(line, file=sys.stderr, flush=True))
-    results.run = machine.describe() | {
-        "workers": str(plan.scale.workers),
-        "threads": str(plan.scale.threads),
-        "rounds": f"{plan.rounds}, {plan.seconds} s each",
-    }
+    say = functools.partial(print, file=sys.stderr, flush=True)
+    place = InContainers() if arguments.docker else OnHost()
+    with many_open_files(), place:
+        plan = measure.Plan(
+            stacks=_named(STACKS, arguments.stacks),
+            endpoints=_named(endpoints.ENDPOINTS, arguments.endpoints),
+            scale=Scale(arguments.workers, arguments.threads),
+            place=place,
+            rounds=arguments.rounds or (1 if arguments.quick else 3),
+            seconds=arguments.seconds,
+            connections=arguments.connections or ([32] if arguments.quick else [32, 256]),
+            many=0 if arguments.quick or arguments.connections else 1000,
+            sweeps=not arguments.quick and not arguments.connections,
+        )
+        results = measure.measure(plan, say)
+        results.run = machine.describe(place) | {
+            "workers": str(plan.scale.workers),
+            "threads": str(plan.scale.threads),
+            "rounds": f"{plan.rounds}, {plan.seconds} s each",
+        }
     results.write(folder / "results.json")
     text = report.write(results)
     (folder / "report.md").write_text(text)
@@ -43,6 +48,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round, 32 connections only")
+    parser.add_argument("--docker", action="store_true", help="everything in containers")
     parser.add_argument("--rounds", type=int, help="how often each figure is taken (default: 3)")
     parser.add_argument("--seconds", type=int, default=1, help="how long each time (default: 1)")
     parser.add_argument("--workers", type=int, default=2, help="of each stack (default: 2)")

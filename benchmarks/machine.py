@@ -10,12 +10,13 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.places import Place
 from tests.servers import PROJECT
 
 _PACKAGES = ("uWSGI", "Flask", "Werkzeug", "granian", "gunicorn", "waitress", "bjoern")
 
 
-def describe() -> dict[str, str]:
+def describe(place: Place) -> dict[str, str]:
     """One line for each thing that matters."""
     memory = psutil.virtual_memory().total / 1e9
     return {
@@ -23,16 +24,16 @@ def describe() -> dict[str, str]:
         "CPU": f"{_cpu()}, {psutil.cpu_count()} cores",
         "memory": f"{memory:.0f} GB",
         "system": f"{platform.freedesktop_os_release()['PRETTY_NAME']}, Linux {platform.release()}",
-        "versions": ", ".join(_versions()),
+        "servers run": place.name,
+        "versions": ", ".join(_versions(place)),
         "commit": _said("git", "describe", "--always", "--dirty", word=r"\S+"),
     }
 
 
-def _versions() -> list[str]:
+def _versions(place: Place) -> list[str]:
     nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-    python = str(PROJECT / ".venv" / "bin" / "python")
     found = [
-        f"Python {_said(python, '--version', word=r'[0-9.]+')}",
+        place.python_version().strip(),
         f"nginx {_said(nginx or 'nginx', '-v', word=r'(?<=nginx/)[0-9.]+')}",
         f"wrk {_said('wrk', '-v', word=r'[0-9.]+')}",
     ]

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from benchmarks import endpoints, inprocess, load, usage
 from benchmarks.endpoints import Endpoint
+from benchmarks.places import Place
 from benchmarks.results import Footprint, Limit, Results, Sample
 from benchmarks.stacks import Scale, Stack, place_app
-from tests.servers import PROJECT, NotServedError
+from tests.servers import NotServedError
 
 Say = Callable[[str], None]
 
@@ -33,6 +34,7 @@ class Plan:
         stacks: what is compared.
         endpoints: what is asked for.
         scale: workers and threads.
+        place: where all of it runs.
         rounds: how often each figure is taken; tables show the median.
         seconds: how long each takes.
         connections: how many clients there are at once.
@@ -43,6 +45,7 @@ class Plan:
     stacks: Sequence[type[Stack]]
     endpoints: Sequence[Endpoint]
     scale: Scale
+    place: Place
     rounds: int
     seconds: int
     connections: Sequence[int]
@@ -62,13 +65,13 @@ def measure(plan: Plan, say: Say) -> Results:
     for stack in plan.stacks:
         say(f"{stack.name}: start and memory")
         try:
-            results.footprints.append(_footprint(stack(plan.scale), plan))
+            results.footprints.append(_footprint(stack(plan.scale, plan.place), plan))
         except (NotServedError, load.WrongAnswerError) as error:
             results.missing[stack.name] = str(error)
             say(str(error))
     there = [stack for stack in plan.stacks if stack.name not in results.missing]
     with ExitStack() as block:
-        running = [block.enter_context(stack(plan.scale)) for stack in there]
+        running = [block.enter_context(stack(plan.scale, plan.place)) for stack in there]
         for stack in running:
             _warm_up(stack, plan)
         for number in range(plan.rounds):
@@ -85,15 +88,13 @@ def measure(plan: Plan, say: Say) -> Results:
 
 
 def _footprint(stack: Stack, plan: Plan) -> Footprint:
-    began = time.monotonic()
     with stack:
-        seconds = time.monotonic() - began
         idle = _memory(stack)
         for endpoint in _served(stack, plan):
             load.check(stack.port, stack.mount, endpoint)
             load.run(stack.url, endpoint, 32, 1)
         stack.forget_logs()
-        return Footprint(stack.name, seconds, idle, _memory(stack))
+        return Footprint(stack.name, stack.seconds, idle, _memory(stack))
 
 
 def _round(number: int, stacks: Sequence[Stack], plan: Plan, results: Results, say: Say) -> None:
@@ -104,7 +105,7 @@ def _round(number: int, stacks: Sequence[Stack], plan: Plan, results: Results, s
         results.samples += _each(order, endpoint, connections, plan.seconds)
         if endpoint in LIMITED and connections == plan.connections[0]:
             for processes in sorted({1, plan.scale.workers}):
-                results.limits += _call_in_process(endpoint, processes, plan.seconds)
+                results.limits += _call_in_process(endpoint, processes, plan)
 
 
 def _each(
@@ -162,7 +163,7 @@ def _with_workers(stacks: Sequence[type[Stack]], workers: int, plan: Plan) -> li
     samples = []
     for kind in stacks:
         if endpoints.TEMPLATE in kind.serves and kind.scales:
-            with kind(Scale(workers, plan.scale.threads)) as stack:
+            with kind(Scale(workers, plan.scale.threads), plan.place) as stack:
                 _warm_up(stack, plan)
                 samples.append(_sample(stack, endpoints.TEMPLATE, 32, plan.seconds))
     return samples
@@ -182,22 +183,21 @@ def _memory(stack: Stack) -> dict[str, int]:
     return {part: usage.memory(pids) for part, pids in stack.processes().items()}
 
 
-def _call_in_process(endpoint: Endpoint, processes: int, seconds: int) -> list[Limit]:
+def _call_in_process(endpoint: Endpoint, processes: int, plan: Plan) -> list[Limit]:
     with tempfile.TemporaryDirectory() as folder:
         place_app(Path(folder))
-        arguments = [folder, str(seconds), endpoint.method, endpoint.path]
+        arguments = [str(plan.seconds), endpoint.method, endpoint.path]
         if endpoint.body:
             body = Path(folder, "body")
             body.write_bytes(endpoint.body)
             arguments += [endpoint.content_type, str(body)]
-        # With the interpreter that `ours` has, not with that of the benchmarks.
-        python = str(PROJECT / ".venv" / "bin" / "python")
-        command = [python, str(Path(inprocess.__file__)), *arguments]
+        command = plan.place.in_process(Path(folder), arguments)
         started = [
-            subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            for _ in range(processes)
         ]
-        said = [process.communicate()[0].split() for process in started]
+        said = [inprocess.RESULT.search(process.communicate()[0]) for process in started]
     return [
-        Limit(endpoint.name, processes, int(nanoseconds) / int(count) / 1e9)
-        for count, nanoseconds in said
+        Limit(endpoint.name, processes, int(found["cpu"]) / int(found["calls"]) / 1e9)
+        for found in said
     ]

@@ -3,10 +3,8 @@
 import os
 import resource
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
+import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -19,10 +17,10 @@ import psutil
 
 from benchmarks import endpoints, load, usage
 from benchmarks.endpoints import ENDPOINTS, Endpoint
-from tests.servers import PROJECT, HostSite, NotServedError, free_port, until
+from benchmarks.places import InContainers, Place, Program
+from tests.servers import NotServedError, free_port, until
 
 _HERE = Path(__file__).parent
-_PATH = f"{os.environ['PATH']}:/usr/sbin"
 # Requests, clients and their files: what nginx asks for itself, others have to be given.
 _OPEN_FILES = 16_384
 
@@ -40,6 +38,7 @@ class Stack(ABC):
 
     Args:
         scale: its workers and threads.
+        place: where it runs.
 
     Raises:
         NotServedError: it does not start.
@@ -52,14 +51,19 @@ class Stack(ABC):
     scales = True  # whether it takes a number of workers
     serves: tuple[Endpoint, ...] = ENDPOINTS
 
-    def __init__(self, scale: Scale) -> None:
-        self.scale = scale
+    def __init__(self, scale: Scale, place: Place) -> None:
+        self.scale, self.place = scale, place
         self.port = 0
+        self.seconds = 0.0  # from its start to its first answer
 
     @property
     def url(self) -> str:
         """Where the app is mounted."""
         return f"http://127.0.0.1:{self.port}{self.mount}"
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Lay out what it needs, before the clock runs."""
 
     @abstractmethod
     def start(self) -> None:
@@ -92,7 +96,7 @@ class Stack(ABC):
     def processes(self) -> dict[str, list[int]]:
         """Its processes by their part: `nginx`, `app`, or `supervisor`, which watches both."""
         parts = defaultdict(list)
-        for root in self.roots():
+        for root in self._roots:
             for process in usage.tree(root):
                 try:
                     parts[self._part(process)].append(process.pid)
@@ -108,9 +112,13 @@ class Stack(ABC):
 
     def __enter__(self) -> Self:
         """Return when it answers."""
+        self.prepare()
         try:
+            began = time.monotonic()
             self.start()
             until(self.answers, f"{self.name} to answer", 30)
+            self.seconds = time.monotonic() - began
+            self._roots = self.roots()
         except TimeoutError as error:
             said = self.log()
             self.stop()
@@ -128,26 +136,29 @@ class Stack(ABC):
     def _part(process: psutil.Process) -> str:
         if process.name() == "nginx":
             return "nginx"
-        return "supervisor" if process.cmdline()[1:3] == ["-m", "deploy"] else "app"
+        return "supervisor" if process.cmdline()[1:4] == ["-m", "deploy", "serve"] else "app"
 
 
 class Ours(Stack):
-    """This bundle: `make serve` in a copy of the project."""
+    """This bundle: `make serve`, or `docker compose up`, in a copy of the project."""
 
     name = "ours"
     target = "measured:app"
 
-    def start(self) -> None:
-        """Start it, and return when nginx answers."""
+    def prepare(self) -> None:
+        """Copy the project, with the measured app beside it."""
         with tempfile.TemporaryDirectory() as folder:
             place_app(Path(folder))
-            self._site = _Bundle(
+            self._site = self.place.site(
                 files=[Path(folder, "measured")],
                 MOUNTS=f"{self.mount}={self.target}",
                 WORKERS=self.scale.workers,
                 THREADS=self.scale.threads,
             )
         self.port = self._site.port
+
+    def start(self) -> None:
+        """Start it."""
         self._site.start()
 
     def stop(self) -> None:
@@ -155,15 +166,15 @@ class Ours(Stack):
         self._site.clean_up()
 
     def roots(self) -> list[int]:
-        """`python -m deploy serve`."""
-        return [self._site.process.pid]
+        """`python -m deploy serve`, or the first process of each container."""
+        return self.place.roots(self._site)
 
     def log(self) -> str:
         """All that nginx and uWSGI have said."""
         return self._site.logs()
 
     def log_files(self) -> Iterable[Path]:
-        """What would be the terminal."""
+        """What would be the terminal, on the machine itself."""
         return [self._site.folder / f"{self.port}.log"]
 
 
@@ -172,16 +183,7 @@ class OursBare(Ours):
 
     name = "ours, a bare WSGI callable"
     target = "measured.bare:application"
-
     serves = (endpoints.TINY,)
-
-
-class _Bundle(HostSite):
-    """The bundle in its own environment, not in that of the benchmarks."""
-
-    def command(self) -> list[str]:
-        """The command that `make serve` runs."""
-        return [str(PROJECT / ".venv" / "bin" / "python"), "-m", "deploy", "serve"]
 
 
 class Peer(Stack):
@@ -197,74 +199,58 @@ class Peer(Stack):
         """What their environment has on top."""
         return {}
 
-    def start(self) -> None:
-        """Start it."""
-        self.port = free_port()
-        self.folder = Path(tempfile.mkdtemp(prefix="peer"))
-        self._processes: list[subprocess.Popen[bytes]] = []
-        place_app(self.folder)
-        for command in self.commands():
-            self._run(*command)
-        if self.configuration:
-            self._start_nginx()
-
     def sockets(self) -> list[str]:
         """The unix sockets that nginx asks."""
         return ["app.sock"]
 
-    def stop(self) -> None:
-        """Stop it."""
-        family = [process for root in self.roots() for process in usage.tree(root)]
-        for process in self._processes:
-            process.send_signal(signal.SIGTERM)
-        _, left = psutil.wait_procs(family, timeout=3)
-        for process in left:
-            process.kill()
-        for process in self._processes:
-            process.wait()
-        shutil.rmtree(self.folder)
-
-    def roots(self) -> list[int]:
-        """What was started."""
-        return [process.pid for process in self._processes]
-
-    def log(self) -> str:
-        """All that they have said."""
-        files = [file for file in self.log_files() if file.exists()]
-        return "".join(file.read_text(errors="replace") for file in files)
-
-    def log_files(self) -> Iterable[Path]:
-        """nginx's, and what the server writes to the terminal."""
-        return [self.folder / name for name in ("log", "access.log", "error.log")]
-
-    def _run(self, program: str, *arguments: str) -> None:
-        found = shutil.which(program, path=f"{Path(sys.executable).parent}:{_PATH}")
-        if not found:
-            raise NotServedError(f"{program} is not installed")
-        with (self.folder / "log").open("ab") as log:
-            self._processes.append(
-                subprocess.Popen(
-                    [found, *arguments],
-                    cwd=self.folder,
-                    env=os.environ | self.environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                )
-            )
-
-    def _start_nginx(self) -> None:
-        shutil.copy(_HERE / "peers" / self.configuration, self.folder)
+    def prepare(self) -> None:
+        """Make the folder."""
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="peer"))
+        self._programs: list[Program] = []
+        place_app(self.folder)
+        shutil.copytree(_HERE / "peers", self.folder, dirs_exist_ok=True)
         static = self.folder / "static" / self.mount.strip("/")
         shutil.copytree(self.folder / "measured" / "static", static / "static")
         paths = ("client_body", "proxy", "uwsgi", "fastcgi", "scgi")
         self._write("paths.conf", (f"{path}_temp_path spool-{path};" for path in paths))
         self._write("listen.conf", [f"listen 127.0.0.1:{self.port};"])
+        # Without max_fails=0, nginx asks none of several for 10 s once it has asked too early.
         self._write("app.conf", (f"server unix:{name} max_fails=0;" for name in self.sockets()))
-        # As root, nginx's workers would become somebody who may not enter this folder.
-        user = ["-g", "user root;"] if os.geteuid() == 0 else []
-        where = ["-p", f"{self.folder}/", "-c", self.configuration, "-e", "error.log"]
-        self._run("nginx", *where, *user)
+        if isinstance(self.place, InContainers):
+            # Where the bundle's containers log to.
+            (self.folder / "access.log").symlink_to("/dev/stdout")
+
+    def start(self) -> None:
+        """Start it."""
+        commands = self.commands()
+        if self.configuration:
+            # As root, nginx's workers would become somebody who may not enter this folder.
+            user = ["-g", "user root;"] if os.geteuid() == 0 else []
+            where = ["-p", f"{self.folder}/", "-c", self.configuration, "-e", "error.log"]
+            commands.append(["nginx", *where, *user])
+        for command in commands:
+            self._programs.append(self.place.program(command, self.folder, self.environment()))
+
+    def stop(self) -> None:
+        """Stop it."""
+        for program in self._programs:
+            program.stop()
+        shutil.rmtree(self.folder)
+
+    def roots(self) -> list[int]:
+        """What was started."""
+        return [program.root for program in self._programs]
+
+    def log(self) -> str:
+        """All that they have said."""
+        errors = self.folder / "error.log"
+        said = [errors.read_text(errors="replace")] if errors.exists() else []
+        return "".join([*said, *(program.log() for program in self._programs)])
+
+    def log_files(self) -> Iterable[Path]:
+        """nginx's, and what the server writes to the terminal."""
+        return [file for file in self.folder.glob("*.log") if not file.is_symlink()]
 
     def _write(self, name: str, lines: Iterable[str]) -> None:
         (self.folder / name).write_text("\n".join(lines) + "\n")
@@ -295,7 +281,7 @@ class Tiangolo(Peer):
 
     def commands(self) -> list[list[str]]:
         """uWSGI."""
-        return [["uwsgi", "--ini", str(_HERE / "peers" / "tiangolo.ini")]]
+        return [["uwsgi", "--ini", "tiangolo.ini"]]
 
 
 class Gunicorn(Peer):
@@ -377,12 +363,7 @@ class Bjoern(Peer):
 
     def commands(self) -> list[list[str]]:
         """bjoern."""
-        script = str(_HERE / "peers" / "bjoern_server.py")
-        return [["python", script, str(self.port), str(self.scale.workers)]]
-
-    def environment(self) -> dict[str, str]:
-        """Where the app is."""
-        return {"PYTHONPATH": str(self.folder)}
+        return [["python", "bjoern_server.py", str(self.port), str(self.scale.workers)]]
 
 
 class NginxAlone(Peer):
