@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import endpoints, machine, measure, report
+from benchmarks import endpoints, machine, measure, plots, report
 from benchmarks.places import InContainers, OnHost
+from benchmarks.results import Results
 from benchmarks.stacks import STACKS, Scale, many_open_files
 from tests.servers import PROJECT
 
@@ -18,8 +19,22 @@ def main() -> int:
     arguments = _arguments()
     folder = arguments.output
     folder.mkdir(parents=True, exist_ok=True)
+    if arguments.results:
+        results = Results.read(arguments.results)
+    else:
+        results = _measure(arguments)
+        results.write(folder / "results.json")
+    _write(results, folder, "report")
+    if arguments.docs:
+        _write(results, PROJECT / "docs", "benchmarks")
+    print((folder / "report.md").read_text())
+    return 0
+
+
+def _measure(arguments: argparse.Namespace) -> Results:
     say = functools.partial(print, file=sys.stderr, flush=True)
     place = InContainers() if arguments.docker else OnHost()
+    few = arguments.quick or bool(arguments.connections)
     with many_open_files(), place:
         plan = measure.Plan(
             stacks=_named(STACKS, arguments.stacks),
@@ -29,8 +44,8 @@ def main() -> int:
             rounds=arguments.rounds or (1 if arguments.quick else 3),
             seconds=arguments.seconds,
             connections=arguments.connections or ([32] if arguments.quick else [32, 256]),
-            many=0 if arguments.quick or arguments.connections else 1000,
-            sweeps=not arguments.quick and not arguments.connections,
+            many=0 if few else 1000,
+            sweeps=not few,
         )
         results = measure.measure(plan, say)
         results.run = machine.describe(place) | {
@@ -38,11 +53,13 @@ def main() -> int:
             "threads": str(plan.scale.threads),
             "rounds": f"{plan.rounds}, {plan.seconds} s each",
         }
-    results.write(folder / "results.json")
-    text = report.write(results)
-    (folder / "report.md").write_text(text)
-    print(text)
-    return 0
+    return results
+
+
+def _write(results: Results, folder: Path, name: str) -> None:
+    plot = folder / f"{name}.svg"
+    plots.draw(results, plot)
+    (folder / f"{name}.md").write_text(report.write(results, plot.name))
 
 
 def _arguments() -> argparse.Namespace:
@@ -56,6 +73,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--connections", type=int, nargs="+", help="instead of 32, 256 and 1000")
     parser.add_argument("--stacks", nargs="+", help="only those with one of these in the name")
     parser.add_argument("--endpoints", nargs="+", help="only those, likewise")
+    parser.add_argument("--results", type=Path, help="measure nothing: report what is in this file")
+    parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.* as well")
     parser.add_argument("--output", type=Path, default=PROJECT / ".run" / "bench")
     return parser.parse_args()
 

@@ -40,7 +40,7 @@ class Row:
     @property
     def throughput(self) -> Figure:
         """Requests answered a second."""
-        return self._figure(lambda s: _answered(s) / s.load.seconds, "snhc")
+        return self._figure(lambda s: answered(s) / s.load.seconds, "snhc")
 
     @property
     def cpu(self) -> Figure:
@@ -115,9 +115,10 @@ class Figures:
         return sorted({sample.connections for sample in self.results.samples})
 
 
-def _answered(sample: Sample) -> int:
+def answered(sample: Sample) -> int:
+    """How many requests were answered with less than 400."""
     return sample.load.requests - sample.load.errors["status"]
 
 
 def _per_1000(seconds: float, sample: Sample) -> float:
-    return seconds * 1e6 / max(1, _answered(sample))
+    return seconds * 1e6 / max(1, answered(sample))

@@ -2,7 +2,6 @@
 
 import platform
 import re
-import shutil
 import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
@@ -25,18 +24,13 @@ def describe(place: Place) -> dict[str, str]:
         "memory": f"{memory:.0f} GB",
         "system": f"{platform.freedesktop_os_release()['PRETTY_NAME']}, Linux {platform.release()}",
         "servers run": place.name,
-        "versions": ", ".join(_versions(place)),
+        "versions": ", ".join(_versions(place)).replace("nginx version: nginx/", "nginx "),
         "commit": _said("git", "describe", "--always", "--dirty", word=r"\S+"),
     }
 
 
 def _versions(place: Place) -> list[str]:
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-    found = [
-        place.python_version().strip(),
-        f"nginx {_said(nginx or 'nginx', '-v', word=r'(?<=nginx/)[0-9.]+')}",
-        f"wrk {_said('wrk', '-v', word=r'[0-9.]+')}",
-    ]
+    found = [*place.versions(), f"wrk {_said('wrk', '-v', word=r'[0-9.]+')}"]
     for package in _PACKAGES:
         try:
             found.append(f"{package} {metadata.version(package)}")

@@ -92,7 +92,8 @@ def _footprint(stack: Stack, plan: Plan) -> Footprint:
         idle = _memory(stack)
         for endpoint in _served(stack, plan):
             load.check(stack.port, stack.mount, endpoint)
-            load.run(stack.url, endpoint, 32, 1)
+            if endpoint in (*LIMITED, endpoints.UPLOAD):
+                load.run(stack.url, endpoint, 32, 1)
         stack.forget_logs()
         return Footprint(stack.name, stack.seconds, idle, _memory(stack))
 

@@ -76,8 +76,8 @@ class Place(ABC):
         """
 
     @abstractmethod
-    def python_version(self) -> str:
-        """The version of that interpreter."""
+    def versions(self) -> list[str]:
+        """What Python and nginx say of themselves."""
 
 
 class OnHost(Place):
@@ -116,10 +116,11 @@ class OnHost(Place):
         script = str(_HERE / _IN_PROCESS)
         return [str(uwsgi), "--pyrun", script, "--pyargv", " ".join([str(folder), *arguments])]
 
-    def python_version(self) -> str:
-        """The version of `make serve`'s Python."""
+    def versions(self) -> list[str]:
+        """`make serve`'s Python, and the nginx that all use."""
         python = PROJECT / ".venv" / "bin" / "python"
-        return subprocess.run([python, "--version"], capture_output=True, text=True).stdout
+        nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
+        return [_said(str(python), "--version"), _said(nginx, "-v")]
 
 
 class InContainers(Place):
@@ -164,9 +165,10 @@ class InContainers(Place):
         uwsgi = ["uwsgi", "--pyrun", str(folder / _IN_PROCESS), "--pyargv", words]
         return ["docker", "run", "--rm", *_mounted(folder), self._app, *uwsgi]
 
-    def python_version(self) -> str:
-        """The version of the image's Python."""
-        return _docker("run", "--rm", self._app, "python", "--version")
+    def versions(self) -> list[str]:
+        """The app image's Python, and Debian's nginx, which all use."""
+        python = _said("docker", "run", "--rm", self._app, "python", "--version")
+        return [python, _said("docker", "run", "--rm", self._peers, "nginx", "-v")]
 
 
 class _Bundle(HostSite):
@@ -235,8 +237,7 @@ class _Container(Program):
         _docker("rm", "--force", self._id)
 
     def log(self) -> str:
-        done = subprocess.run(["docker", "logs", self._id], capture_output=True, text=True)
-        return done.stdout + done.stderr
+        return _said("docker", "logs", self._id)
 
 
 def _mounted(folder: Path) -> list[str]:
@@ -248,8 +249,13 @@ def _root(container: str) -> int:
     return int(_docker("inspect", "--format", "{{.State.Pid}}", container))
 
 
+def _said(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    return (done.stdout + done.stderr).strip()
+
+
 def _docker(*words: str) -> str:
-    done = subprocess.run(["docker", *words], capture_output=True, text=True)
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise NotServedError(f"docker {' '.join(words)}\n{done.stderr}")
     return done.stdout

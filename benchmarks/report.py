@@ -17,11 +17,19 @@ _NOTES = (
 _LOGS = {stack.name: stack.logs for stack in STACKS}
 
 
-def write(results: Results) -> str:
-    """The whole report."""
+def write(results: Results, plot: str) -> str:
+    """The whole report.
+
+    Args:
+        results: what was measured.
+        plot: the file that shows it, beside the report.
+    """
     figures = Figures(results)
     few, *more = figures.connections()
     blocks = [
+        "# Benchmarks",
+        "Written by `make bench`. What it means: [how to read it](../benchmarks/README.md).",
+        f"![CPU of each stack; requests a second over connections and over workers]({plot})",
         _table(("", ""), ((name, text) for name, text in results.run.items())),
         "## Targets",
         _table(
@@ -140,5 +148,6 @@ def _megabytes(size: int) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
+    full = ([*row, *[""] * (len(head) - len(row))] for row in rows)
+    lines = [head, ["---"] * len(head), *full]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

@@ -41,7 +41,7 @@ class Footprint:
         stack: its name.
         seconds: from its start to its first answer.
         idle: bytes of memory by part, before the first request.
-        loaded: the same after a load on each endpoint.
+        loaded: the same after a load.
     """
 
     stack: str
