@@ -64,6 +64,7 @@ def run(url: str, endpoint: Endpoint, connections: int, seconds: int) -> Load:
             capture_output=True,
             text=True,
             check=True,
+            start_new_session=True,  # as the servers, see places.py
         )
         client_cpu = _children_cpu() - before
     line = next(s for s in done.stdout.splitlines() if s.startswith("RESULT "))

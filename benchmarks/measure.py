@@ -193,9 +193,9 @@ def _call_in_process(endpoint: Endpoint, processes: int, plan: Plan) -> list[Lim
             body.write_bytes(endpoint.body)
             arguments += [endpoint.content_type, str(body)]
         command = plan.place.in_process(Path(folder), arguments)
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         started = [
-            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            for _ in range(processes)
+            subprocess.Popen(command, start_new_session=True, **options) for _ in range(processes)
         ]
         said = [inprocess.RESULT.search(process.communicate()[0]) for process in started]
     return [

@@ -206,6 +206,8 @@ class _Process(Program):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                # As the bundle does: the kernel shares the CPUs among sessions first (autogroup).
+                start_new_session=True,
             )
 
     @property
