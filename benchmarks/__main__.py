@@ -1,13 +1,12 @@
 """``python -m benchmarks``: measure, and write tables."""
 
 import argparse
-import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import endpoints, machine, measure, plots, report
+from benchmarks import endpoints, machine, measure, plots, report, start
 from benchmarks.places import InContainers, OnHost
 from benchmarks.results import Results
 from benchmarks.stacks import STACKS, Scale, many_open_files
@@ -19,11 +18,10 @@ def main() -> int:
     arguments = _arguments()
     folder = arguments.output
     folder.mkdir(parents=True, exist_ok=True)
-    if arguments.results:
-        results = Results.read(arguments.results)
-    else:
-        results = _measure(arguments)
-        results.write(folder / "results.json")
+    results = Results.read(arguments.results) if arguments.results else _measure(arguments)
+    if arguments.start:
+        results.starts = start.measure(_say)
+    results.write(folder / "results.json")
     _write(results, folder, "report")
     if arguments.docs:
         _write(results, PROJECT / "docs", "benchmarks")
@@ -31,8 +29,11 @@ def main() -> int:
     return 0
 
 
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def _measure(arguments: argparse.Namespace) -> Results:
-    say = functools.partial(print, file=sys.stderr, flush=True)
     place = InContainers() if arguments.docker else OnHost()
     few = arguments.quick or bool(arguments.connections)
     with many_open_files(), place:
@@ -47,7 +48,7 @@ def _measure(arguments: argparse.Namespace) -> Results:
             many=0 if few else 1000,
             sweeps=not few,
         )
-        results = measure.measure(plan, say)
+        results = measure.measure(plan, _say)
         results.run = machine.describe(place) | {
             "workers": str(plan.scale.workers),
             "threads": str(plan.scale.threads),
@@ -74,6 +75,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--stacks", nargs="+", help="only those with one of these in the name")
     parser.add_argument("--endpoints", nargs="+", help="only those, likewise")
     parser.add_argument("--results", type=Path, help="measure nothing: report what is in this file")
+    parser.add_argument(
+        "--start", action="store_true", help="measure `docker compose up` and rollouts as well"
+    )
     parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.* as well")
     parser.add_argument("--output", type=Path, default=PROJECT / ".run" / "bench")
     return parser.parse_args()

@@ -1,6 +1,7 @@
 """The report: tables in Markdown."""
 
 from collections.abc import Callable, Iterable, Sequence
+from statistics import median
 
 from benchmarks import targets
 from benchmarks.endpoints import ENDPOINTS
@@ -52,6 +53,8 @@ def write(results: Results, plot: str) -> str:
             _rows(figures, many, _crowd),
         ]
     blocks += ["## Memory and start", _footprints(results)]
+    if results.starts:
+        blocks += ["## Waiting, in containers", _starts(results)]
     if results.missing:
         blocks += ["## Not measured", _table(("stack", "why"), _missing(results))]
     blocks += ["## How to read it", _notes()]
@@ -109,6 +112,16 @@ def _footprints(results: Results) -> str:
             for f in results.footprints
         ),
     )
+
+
+def _starts(results: Results) -> str:
+    waits = dict.fromkeys(start.what for start in results.starts)
+    rows = []
+    for what in waits:
+        seconds = [start.seconds for start in results.starts if start.what == what]
+        span = f"{min(seconds):.2f} to {max(seconds):.2f}"
+        rows.append((what, f"{median(seconds):.2f}", span, str(len(seconds))))
+    return _table(("", "s, median", "from the lowest to the highest", "times"), rows)
 
 
 def _missing(results: Results) -> Iterable[Sequence[str]]:

@@ -65,6 +65,19 @@ class Limit:
     cpu: float
 
 
+@dataclass(frozen=True)
+class Start:
+    """How long somebody waited.
+
+    Args:
+        what: for what.
+        seconds: how long.
+    """
+
+    what: str
+    seconds: float
+
+
 @dataclass
 class Results:
     """All that was measured.
@@ -75,6 +88,7 @@ class Results:
         limits: of the rounds, too.
         by_connections: of the tiny endpoint, with more and with fewer connections.
         by_workers: of the template, with more and with fewer workers.
+        starts: in containers, and rollouts; each as often as it was done.
         missing: the stacks that could not be measured, with the reason.
         run: on which machine, when, with which versions, and how.
     """
@@ -84,6 +98,7 @@ class Results:
     limits: list[Limit] = field(default_factory=list)
     by_connections: list[Sample] = field(default_factory=list)
     by_workers: list[Sample] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
     run: dict[str, str] = field(default_factory=dict)
 
@@ -101,4 +116,5 @@ class Results:
         )
         footprints = [Footprint(**footprint) for footprint in kept.pop("footprints")]
         limits = [Limit(**limit) for limit in kept.pop("limits")]
-        return cls(samples, footprints, limits, more, workers, **kept)
+        starts = [Start(**start) for start in kept.pop("starts")]
+        return cls(samples, footprints, limits, more, workers, starts, **kept)

@@ -4,7 +4,7 @@
 #   sh deploy/prerequisites.sh build    Python with venv, and what uWSGI is compiled with
 #   sh deploy/prerequisites.sh run      nginx and envsubst, installed if that needs no password
 #   sh deploy/prerequisites.sh bench    nginx, envsubst, wrk, and the header files of libev for bjoern
-#   sh deploy/prerequisites.sh test     nginx, envsubst and, as root, Chromium (its tests skip without)
+#   sh deploy/prerequisites.sh test     nginx, envsubst, wrk and, as root, Chromium (else its tests skip)
 #
 # If something is missing, one sentence on standard error says what to type, and the exit status
 # is 1. PYTHON names the interpreter to build with, CC the compiler, as for make and pip.
@@ -68,6 +68,7 @@ run)
 test)
     has nginx || lacks nginx nginx
     has envsubst || lacks envsubst gettext-base
+    has wrk || lacks wrk wrk
     if [ "$(id -u)" -eq 0 ] && has apt-get; then has chromium || lacks Chromium chromium; fi
     ;;
 bench)
