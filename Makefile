@@ -53,7 +53,7 @@ lint: prerequisites $(DEV)    ## look for mistakes in Python, shell, Dockerfile,
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/shellcheck $(SHELL_SCRIPTS)
-	.venv/bin/hadolint Dockerfile
+	.venv/bin/hadolint Dockerfile benchmarks/containers/Dockerfile
 	.venv/bin/python -m deploy render .run/lint
 	.venv/bin/gixy --skips $(GIXY_SKIPS) .run/lint/nginx/nginx.conf
 	if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi

@@ -43,7 +43,7 @@ FORM = Endpoint(
     "application/x-www-form-urlencoded",
 )
 # Begin and end of a measurement cut a request short, which counts where one takes so long.
-WAIT = Endpoint("wait 20 ms", "/wait", b"Waited", seconds=2)
+WAIT = Endpoint("wait 20 ms", "/wait", b"Waited", seconds=3)
 STATIC = Endpoint("static file 8 kB", f"/static/{STATIC_PAGE}", b"</html>")
 UPLOAD = Endpoint(
     "upload 1 MB", "/upload", b"1000000 bytes", b"x" * 1_000_000, "application/octet-stream"

@@ -11,6 +11,7 @@ from benchmarks.results import Results, Sample
 # What a figure is marked with that was not measured cleanly.
 MARKS = {
     "e": "errors: not all requests were answered with a 2xx",
+    "p": "processes of the server ended meanwhile, and what they took is not counted",
     "s": "spread: highest and lowest of the rounds are more than 20 % of the median apart",
     "n": "neighbours: more than 10 % of the CPUs' time went to other processes",
     "h": "host: more than 2 % of the CPUs' time was kept from this machine",
@@ -45,7 +46,7 @@ class Row:
     @property
     def cpu(self) -> Figure:
         """Milliseconds of CPU for 1,000 requests that were answered, all processes together."""
-        return self._figure(lambda s: _per_1000(sum(s.cpu.values()), s), "sn")
+        return self._figure(lambda s: _per_1000(sum(s.cpu.values()), s), "psn")
 
     @property
     def nginx(self) -> float:
@@ -77,6 +78,7 @@ class Row:
         middle = median(values)
         found = {
             "e": self.errors > 0,
+            "p": any(sample.ended for sample in self.samples),
             "s": max(values) - min(values) > 0.2 * middle,
             "n": median(sample.foreign for sample in self.samples) > 0.1,
             "h": median(sample.stolen for sample in self.samples) > 0.02,

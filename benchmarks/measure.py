@@ -4,7 +4,7 @@ import itertools
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,21 +120,22 @@ def _each(
 
 
 def _sample(stack: Stack, endpoint: Endpoint, connections: int, seconds: int) -> Sample:
-    parts = stack.processes()
-    pids = [pid for part in parts.values() for pid in part]
-    machine, before = usage.Machine.now(), usage.cpu(pids)
+    engine = stack.place.engine()
+    machine = usage.Machine.now()
+    before = usage.cpu([*engine, *stack.pids()])
     done = load.run(stack.url, endpoint, connections, seconds)
     parts = stack.processes()  # some start more when there is more to do
-    after = usage.cpu(pid for part in parts.values() for pid in part)
+    after = usage.cpu([*engine, *(pid for part in parts.values() for pid in part)])
     then = usage.Machine.now()
     _come_to_rest(stack)
     stack.forget_logs()
-    cpu = {
-        part: sum(after.get(pid, 0) - before.get(pid, 0) for pid in pids) / 1e9
-        for part, pids in parts.items()
-    }
+
+    def taken(pids: Iterable[int]) -> float:
+        return sum(after.get(pid, 0) - before.get(pid, 0) for pid in pids) / 1e9
+
+    cpu = {part: taken(pids) for part, pids in parts.items()}
+    known = sum(cpu.values()) + taken(engine) + done.client_cpu
     all_cpus = (then.at - machine.at) * usage.CPUS
-    foreign = then.busy - machine.busy - sum(cpu.values()) - done.client_cpu
     return Sample(
         stack=stack.name,
         endpoint=endpoint.name,
@@ -142,14 +143,15 @@ def _sample(stack: Stack, endpoint: Endpoint, connections: int, seconds: int) ->
         workers=stack.scale.workers,
         load=done,
         cpu=cpu,
-        foreign=max(0, foreign / all_cpus),
+        ended=len(before.keys() - after.keys()),
+        foreign=max(0, (then.busy - machine.busy - known) / all_cpus),
         stolen=(then.stolen - machine.stolen) / all_cpus,
     )
 
 
 def _come_to_rest(stack: Stack, patience: float = 3) -> None:
     """Wait until it does no more for clients that have gone: the next one wants the CPUs."""
-    pids = [pid for part in stack.processes().values() for pid in part]
+    pids = stack.pids()
     end = time.monotonic() + patience
     before = sum(usage.cpu(pids).values())
     while time.monotonic() < end:

@@ -76,6 +76,10 @@ class Place(ABC):
         """
 
     @abstractmethod
+    def engine(self) -> list[int]:
+        """The processes that containers need besides, which are nobody's and no neighbours."""
+
+    @abstractmethod
     def versions(self) -> list[str]:
         """What Python and nginx say of themselves."""
 
@@ -115,6 +119,10 @@ class OnHost(Place):
         uwsgi = PROJECT / ".venv" / "bin" / "uwsgi"
         script = str(_HERE / _IN_PROCESS)
         return [str(uwsgi), "--pyrun", script, "--pyargv", " ".join([str(folder), *arguments])]
+
+    def engine(self) -> list[int]:
+        """None."""
+        return []
 
     def versions(self) -> list[str]:
         """`make serve`'s Python, and the nginx that all use."""
@@ -164,6 +172,11 @@ class InContainers(Place):
         words = " ".join([str(folder), *arguments])
         uwsgi = ["uwsgi", "--pyrun", str(folder / _IN_PROCESS), "--pyargv", words]
         return ["docker", "run", "--rm", *_mounted(folder), self._app, *uwsgi]
+
+    def engine(self) -> list[int]:
+        """Docker's, which take what the containers log."""
+        names = ("dockerd", "containerd")
+        return [p.pid for p in psutil.process_iter(["name"]) if p.info["name"].startswith(names)]
 
     def versions(self) -> list[str]:
         """The app image's Python, and Debian's nginx, which all use."""

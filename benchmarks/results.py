@@ -19,7 +19,8 @@ class Sample:
         workers: of the stack.
         load: what the client saw.
         cpu: seconds of CPU by part of the stack.
-        foreign: the share of all CPUs' time that went to neither the stack nor the client.
+        ended: how many of its processes ended meanwhile, so that their CPU is not known.
+        foreign: the share of all CPUs' time that went to neither the stack nor what measures it.
         stolen: the share that the machine's host kept from it.
     """
 
@@ -29,6 +30,7 @@ class Sample:
     workers: int
     load: Load
     cpu: dict[str, float]
+    ended: int
     foreign: float
     stolen: float
 

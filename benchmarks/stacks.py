@@ -104,6 +104,10 @@ class Stack(ABC):
                     continue
         return dict(parts)
 
+    def pids(self) -> list[int]:
+        """All of its processes."""
+        return [pid for part in self.processes().values() for pid in part]
+
     def forget_logs(self) -> None:
         """Empty the log files, so that a long run does not fill the disk."""
         for file in self.log_files():
