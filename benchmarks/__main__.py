@@ -1,6 +1,7 @@
 """``python -m benchmarks``: measure, and write tables."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from tests.servers import PROJECT
 def main() -> int:
     """Measure, and write the results, the report and the plots into a folder."""
     arguments = _arguments()
+    # Whoever ends this because it takes too long sends SIGTERM. Leave no server behind then either.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = arguments.output
     folder.mkdir(parents=True, exist_ok=True)
     results = Results.read(arguments.results) if arguments.results else _measure(arguments)
@@ -38,8 +41,8 @@ def _measure(arguments: argparse.Namespace) -> Results:
     few = arguments.quick or bool(arguments.connections)
     with many_open_files(), place:
         plan = measure.Plan(
-            stacks=_named(STACKS, arguments.stacks),
-            endpoints=_named(endpoints.ENDPOINTS, arguments.endpoints),
+            stacks=_named(STACKS, arguments.stacks, "--stacks"),
+            endpoints=_named(endpoints.ENDPOINTS, arguments.endpoints, "--endpoints"),
             scale=Scale(arguments.workers, arguments.threads),
             place=place,
             rounds=arguments.rounds or (1 if arguments.quick else 3),
@@ -83,8 +86,12 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _named(things: Sequence[Any], words: Sequence[str] | None) -> list[Any]:
-    return [thing for thing in things if not words or any(word in thing.name for word in words)]
+def _named(things: Sequence[Any], words: Sequence[str] | None, option: str) -> list[Any]:
+    found = [thing for thing in things if not words or any(word in thing.name for word in words)]
+    if not found:
+        names = ", ".join(thing.name for thing in things)
+        sys.exit(f"benchmarks: {option} is {' '.join(words)!r}; name some of these: {names}.")
+    return found
 
 
 if __name__ == "__main__":

@@ -17,6 +17,10 @@ class WrongAnswerError(Exception):
     """An answer that is not the one that was to be measured."""
 
 
+class NoLoadError(Exception):
+    """wrk could not even begin."""
+
+
 @dataclass(frozen=True)
 class Load:
     """What wrk saw.
@@ -46,6 +50,9 @@ def run(url: str, endpoint: Endpoint, connections: int, seconds: int) -> Load:
         endpoint: what to ask for.
         connections: how many clients ask at once.
         seconds: for how long; wrk takes whole ones only.
+
+    Raises:
+        NoLoadError: nobody listens.
     """
     with tempfile.NamedTemporaryFile() as body:
         arguments = [endpoint.method]
@@ -63,10 +70,12 @@ def run(url: str, endpoint: Endpoint, connections: int, seconds: int) -> Load:
             ],
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
             start_new_session=True,  # as the servers, see places.py
         )
         client_cpu = _children_cpu() - before
+    if done.returncode:
+        raise NoLoadError(done.stderr.strip())
     line = next(s for s in done.stdout.splitlines() if s.startswith("RESULT "))
     return Load(**json.loads(line.removeprefix("RESULT ")), client_cpu=client_cpu)
 

@@ -103,20 +103,22 @@ def _round(number: int, stacks: Sequence[Stack], plan: Plan, results: Results, s
         say(f"round {number + 1} of {plan.rounds}: {endpoint.name}, {connections} connections")
         # Each round begins with another one, so nobody always comes after the same neighbour.
         order = [*stacks[number % len(stacks) :], *stacks[: number % len(stacks)]]
-        results.samples += _each(order, endpoint, connections, plan.seconds)
+        results.samples += _each(order, endpoint, connections, plan.seconds, results)
         if endpoint in LIMITED and connections == plan.connections[0]:
             for processes in sorted({1, plan.scale.workers}):
                 results.limits += _call_in_process(endpoint, processes, plan)
 
 
 def _each(
-    stacks: Sequence[Stack], endpoint: Endpoint, connections: int, seconds: int
-) -> list[Sample]:
-    return [
-        _sample(stack, endpoint, connections, seconds * endpoint.seconds)
-        for stack in stacks
-        if endpoint in stack.serves
-    ]
+    stacks: Sequence[Stack], endpoint: Endpoint, connections: int, seconds: int, results: Results
+) -> Iterator[Sample]:
+    for stack in stacks:
+        if endpoint in stack.serves:
+            try:
+                yield _sample(stack, endpoint, connections, seconds * endpoint.seconds)
+            except load.NoLoadError as error:
+                what = f"{stack.name}: {endpoint.name}, {connections} connections"
+                results.missing[what] = str(error)
 
 
 def _sample(stack: Stack, endpoint: Endpoint, connections: int, seconds: int) -> Sample:
