@@ -108,6 +108,20 @@ class Figures:
         ]
         return median(values) if values else None
 
+    def rate(self, endpoint: Endpoint) -> float | None:
+        """Calls a second in-process, with as many workers and threads as the servers have."""
+        values = [
+            limit.rate * limit.processes
+            for limit in self.results.limits
+            if limit.endpoint == endpoint.name
+        ]
+        return median(values) if values else None
+
+    def at_once(self) -> list[int]:
+        """How many processes called the app in-process at the same time, ascending."""
+        single = (limit for limit in self.results.limits if limit.threads == 1)
+        return sorted({limit.processes for limit in single})
+
     def stacks(self) -> list[str]:
         """Those that were measured, in the order in which they were."""
         return list(dict.fromkeys(sample.stack for sample in self.results.samples))

@@ -1,24 +1,26 @@
 """The limit: the measured app called in its own process, with no server around it.
 
-    python inprocess.py FOLDER SECONDS METHOD PATH [CONTENT_TYPE BODY_FILE]
+    python inprocess.py FOLDER SECONDS THREADS METHOD PATH [CONTENT_TYPE BODY_FILE]
 
-calls it for that long and prints how many times, and the nanoseconds of CPU they took. What a
+calls it for that long in that many threads, and prints how many times, and the nanoseconds of CPU
+and of time that they took. What a
 server cannot do without is included: an environ of the request's own, and a body to read from.
 """
 
 import re
 import sys
+import threading
 import time
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-RESULT = re.compile(r"RESULT (?P<calls>\d+) calls, (?P<cpu>\d+) ns")
+RESULT = re.compile(r"RESULT (?P<calls>\d+) calls, (?P<cpu>\d+) ns, (?P<time>\d+) ns")
 
 
 def main() -> None:
     """Call the app in FOLDER again and again."""
-    folder, seconds, method, path, *sent = sys.argv[1:]
+    folder, seconds, threads, method, path, *sent = sys.argv[1:]
     sys.path.insert(0, folder)
     from measured import app
     from werkzeug.test import EnvironBuilder
@@ -39,14 +41,26 @@ def main() -> None:
             pass
         answer.close()
 
-    for _ in range(200):
+    for _ in range(20):
         call()
-    count, began, end = 0, time.process_time_ns(), time.monotonic() + float(seconds)
-    while time.monotonic() < end:
-        for _ in range(10):
+    counts = []
+    began, cpu = time.monotonic_ns(), time.process_time_ns()
+    end = time.monotonic() + float(seconds)
+
+    def call_again_and_again() -> None:
+        count = 0
+        while time.monotonic() < end:
             call()
-        count += 10
-    print(f"RESULT {count} calls, {time.process_time_ns() - began} ns")
+            count += 1
+        counts.append(count)
+
+    started = [threading.Thread(target=call_again_and_again) for _ in range(int(threads))]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+    taken = time.process_time_ns() - cpu
+    print(f"RESULT {sum(counts)} calls, {taken} ns, {time.monotonic_ns() - began} ns")
 
 
 if __name__ == "__main__":

@@ -104,9 +104,14 @@ def _round(number: int, stacks: Sequence[Stack], plan: Plan, results: Results, s
         # Each round begins with another one, so nobody always comes after the same neighbour.
         order = [*stacks[number % len(stacks) :], *stacks[: number % len(stacks)]]
         results.samples += _each(order, endpoint, connections, plan.seconds, results)
-        if endpoint in LIMITED and connections == plan.connections[0]:
+        if connections != plan.connections[0]:
+            continue
+        if endpoint in LIMITED:
             for processes in sorted({1, plan.scale.workers}):
-                results.limits += _call_in_process(endpoint, processes, plan)
+                results.limits += _call_in_process(endpoint, processes, 1, plan)
+        if endpoint == endpoints.WAIT:
+            scale = plan.scale
+            results.limits += _call_in_process(endpoint, scale.workers, scale.threads, plan)
 
 
 def _each(
@@ -188,10 +193,11 @@ def _memory(stack: Stack) -> dict[str, int]:
     return {part: usage.memory(pids) for part, pids in stack.processes().items()}
 
 
-def _call_in_process(endpoint: Endpoint, processes: int, plan: Plan) -> list[Limit]:
+def _call_in_process(endpoint: Endpoint, processes: int, threads: int, plan: Plan) -> list[Limit]:
     with tempfile.TemporaryDirectory() as folder:
         place_app(Path(folder))
-        arguments = [str(plan.seconds), endpoint.method, endpoint.path]
+        seconds = plan.seconds * endpoint.seconds
+        arguments = [str(seconds), str(threads), endpoint.method, endpoint.path]
         if endpoint.body:
             body = Path(folder, "body")
             body.write_bytes(endpoint.body)
@@ -203,6 +209,12 @@ def _call_in_process(endpoint: Endpoint, processes: int, plan: Plan) -> list[Lim
         ]
         said = [inprocess.RESULT.search(process.communicate()[0]) for process in started]
     return [
-        Limit(endpoint.name, processes, int(found["cpu"]) / int(found["calls"]) / 1e9)
+        Limit(
+            endpoint=endpoint.name,
+            processes=processes,
+            threads=threads,
+            cpu=int(found["cpu"]) / int(found["calls"]) / 1e9,
+            rate=int(found["calls"]) / int(found["time"]) * 1e9,
+        )
         for found in said
     ]

@@ -1,6 +1,6 @@
 """The plots: CPU for each stack, and throughput over connections and over workers."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -31,20 +31,24 @@ def draw(results: Results, file: Path) -> None:
         figure = pyplot.figure(figsize=(11, 7.5), layout="constrained")
         upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.2))
         upper.suptitle("CPU, ms for 1,000 requests (dark: nginx); the line is the app in-process")
-        _draw_cpu(upper.subplots(1, len(LIMITED), sharey=True), Figures(results))
+        names = {sample.endpoint for sample in results.samples}
+        shown = [endpoint for endpoint in LIMITED if endpoint.name in names] or [endpoints.TINY]
+        panels = upper.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+        _draw_cpu(panels, shown, Figures(results))
         over_connections, over_workers = lower.subplots(1, 2)
         tiny = [sample for sample in results.samples if sample.endpoint == endpoints.TINY.name]
         _draw_lines(over_connections, [*tiny, *results.by_connections], "connections")
         over_connections.set(title=endpoints.TINY.name, xlabel="connections", ylabel="requests/s")
         _draw_lines(over_workers, results.by_workers, "workers")
         over_workers.set(title=f"{endpoints.TEMPLATE.name}, 32 connections", xlabel="workers")
-        over_connections.legend(fontsize=8)
+        if over_connections.lines:
+            over_connections.legend(fontsize=8)
         figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
         pyplot.close(figure)
 
 
-def _draw_cpu(panels: Iterable[Axes], figures: Figures) -> None:
-    for endpoint, axes in zip(LIMITED, panels, strict=True):
+def _draw_cpu(panels: Sequence[Axes], shown: Sequence[Endpoint], figures: Figures) -> None:
+    for endpoint, axes in zip(shown, panels, strict=True):
         few = min(figures.connections(), default=0)
         rows = {stack.name: figures.row(stack.name, endpoint, few) for stack in _COMPARED}
         rows = {name: row for name, row in rows.items() if row and row.cpu.value}
@@ -55,11 +59,11 @@ def _draw_cpu(panels: Iterable[Axes], figures: Figures) -> None:
         axes.barh(names, nginx, color="#00000055")
         _draw_limit(axes, endpoint, figures)
         axes.set_title(endpoint.name)
-    axes.invert_yaxis()  # which all panels share: the first stack on top
+    panels[0].invert_yaxis()  # which all panels share: the first stack on top
 
 
 def _draw_limit(axes: Axes, endpoint: Endpoint, figures: Figures) -> None:
-    processes = max((limit.processes for limit in figures.results.limits), default=0)
+    processes = max(figures.at_once(), default=0)
     limit = figures.limit(endpoint, processes)
     if limit:
         axes.axvline(limit, color="black", linewidth=1, linestyle=":")

@@ -83,7 +83,7 @@ def _rows(
 
 def _limits(figures: Figures) -> list[Sequence[str]]:
     rows = []
-    for processes in sorted({limit.processes for limit in figures.results.limits}):
+    for processes in figures.at_once():
         what = "in-process, no server" if processes == 1 else f"the same, {processes} at once"
         cells = (
             _number(figures.limit(endpoint, processes))

@@ -54,17 +54,21 @@ class Footprint:
 
 @dataclass(frozen=True)
 class Limit:
-    """The app called in-process.
+    """The app called in one process.
 
     Args:
         endpoint: its name.
-        processes: how many did so at the same time.
+        processes: how many did so at the same time, this one included.
+        threads: how many of this process did so.
         cpu: seconds of CPU for each call.
+        rate: calls a second, of all threads together.
     """
 
     endpoint: str
     processes: int
+    threads: int
     cpu: float
+    rate: float
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def _clean_peers(figures: Figures, endpoint: Endpoint, connections: int) -> dict
 
 def _in_process(figures: Figures, connections: int) -> Iterator[Target]:
     ours = figures.row(Ours.name, endpoints.TEMPLATE, connections)
-    for processes in sorted({limit.processes for limit in figures.results.limits}):
+    for processes in figures.at_once():
         limit = figures.limit(endpoints.TEMPLATE, processes)
         if ours and limit:
             at_once = "" if processes == 1 else f", {processes} of it at once"
@@ -86,6 +86,9 @@ def _waiting(figures: Figures, connections: int) -> Iterator[Target]:
         possible = min(threads, connections) / _WAIT
         what = f"throughput, {endpoints.WAIT.name}: ours to what its threads allow"
         yield Target.at_least(what, ours.throughput.value / possible, 0.97)
+        if rate := figures.rate(endpoints.WAIT):
+            what = f"throughput, {endpoints.WAIT.name}: ours to the same threads in-process"
+            yield Target.at_least(what, ours.throughput.value / min(rate, possible), 0.97)
 
 
 def _crowded(figures: Figures, connections: int) -> Iterator[Target]:
