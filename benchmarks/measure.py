@@ -108,10 +108,10 @@ def _round(number: int, stacks: Sequence[Stack], plan: Plan, results: Results, s
             continue
         if endpoint in LIMITED:
             for processes in sorted({1, plan.scale.workers}):
-                results.limits += _call_in_process(endpoint, processes, 1, plan)
+                results.limits += _limits(endpoint, processes, 1, plan, results)
         if endpoint == endpoints.WAIT:
             scale = plan.scale
-            results.limits += _call_in_process(endpoint, scale.workers, scale.threads, plan)
+            results.limits += _limits(endpoint, scale.workers, scale.threads, plan, results)
 
 
 def _each(
@@ -193,7 +193,19 @@ def _memory(stack: Stack) -> dict[str, int]:
     return {part: usage.memory(pids) for part, pids in stack.processes().items()}
 
 
-def _call_in_process(endpoint: Endpoint, processes: int, threads: int, plan: Plan) -> list[Limit]:
+def _limits(
+    endpoint: Endpoint, processes: int, threads: int, plan: Plan, results: Results
+) -> Iterator[Limit]:
+    """Call the app in-process, in that many processes at once."""
+    for said in _call_in_process(endpoint, processes, threads, plan):
+        if found := inprocess.RESULT.search(said):
+            calls, cpu, time = (int(found[name]) for name in ("calls", "cpu", "time"))
+            yield Limit(endpoint.name, processes, threads, cpu / calls / 1e9, calls / time * 1e9)
+        else:
+            results.missing[f"in-process: {endpoint.name}"] = said.strip().splitlines()[-1]
+
+
+def _call_in_process(endpoint: Endpoint, processes: int, threads: int, plan: Plan) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         place_app(Path(folder))
         seconds = plan.seconds * endpoint.seconds
@@ -207,14 +219,4 @@ def _call_in_process(endpoint: Endpoint, processes: int, threads: int, plan: Pla
         started = [
             subprocess.Popen(command, start_new_session=True, **options) for _ in range(processes)
         ]
-        said = [inprocess.RESULT.search(process.communicate()[0]) for process in started]
-    return [
-        Limit(
-            endpoint=endpoint.name,
-            processes=processes,
-            threads=threads,
-            cpu=int(found["cpu"]) / int(found["calls"]) / 1e9,
-            rate=int(found["calls"]) / int(found["time"]) * 1e9,
-        )
-        for found in said
-    ]
+        return [process.communicate()[0] for process in started]
