@@ -13,7 +13,15 @@ from benchmarks import endpoints, inprocess, load, usage
 from benchmarks.endpoints import Endpoint
 from benchmarks.places import Place
 from benchmarks.results import Footprint, Limit, Results, Sample
-from benchmarks.stacks import Scale, Stack, place_app
+from benchmarks.stacks import (
+    Granian,
+    Gunicorn,
+    Ours,
+    Scale,
+    Stack,
+    UsualRecipe,
+    place_app,
+)
 from tests.servers import NotServedError
 
 Say = Callable[[str], None]
@@ -22,8 +30,9 @@ Say = Callable[[str], None]
 LIMITED = (endpoints.TINY, endpoints.JSON, endpoints.TEMPLATE, endpoints.FORM)
 # Connections of the plot over connections, besides those that are measured anyway.
 MORE_CONNECTIONS = (1, 8, 128, 512)
-# Workers of the plot over workers.
+# Workers of the plot over workers, and who is in it: each point is a start.
 WORKERS = (1, 2, 4, 8)
+OVER_WORKERS = (Ours, UsualRecipe, Gunicorn, Granian)
 
 
 @dataclass(frozen=True)
@@ -172,7 +181,7 @@ def _come_to_rest(stack: Stack, patience: float = 3) -> None:
 def _with_workers(stacks: Sequence[type[Stack]], workers: int, plan: Plan) -> list[Sample]:
     samples = []
     for kind in stacks:
-        if endpoints.TEMPLATE in kind.serves and kind.scales:
+        if kind in OVER_WORKERS:
             with kind(Scale(workers, plan.scale.threads), plan.place) as stack:
                 _warm_up(stack, plan)
                 samples.append(_sample(stack, endpoints.TEMPLATE, 32, plan.seconds))
@@ -202,7 +211,9 @@ def _limits(
             calls, cpu, time = (int(found[name]) for name in ("calls", "cpu", "time"))
             yield Limit(endpoint.name, processes, threads, cpu / calls / 1e9, calls / time * 1e9)
         else:
-            results.missing[f"in-process: {endpoint.name}"] = said.strip().splitlines()[-1]
+            results.missing[f"in-process: {endpoint.name}"] = (
+                said.strip() or "it says nothing"
+            ).splitlines()[-1]
 
 
 def _call_in_process(endpoint: Endpoint, processes: int, threads: int, plan: Plan) -> list[str]:

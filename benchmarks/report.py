@@ -29,7 +29,7 @@ def write(results: Results, plot: str) -> str:
     few, *more = figures.connections()
     blocks = [
         "# Benchmarks",
-        "Written by `make bench`. What it means: [how to read it](../benchmarks/README.md).",
+        "Written by `make bench`. What is measured, and what is equal: `benchmarks/README.md`.",
         f"![CPU of each stack; requests a second over connections and over workers]({plot})",
         _table(("", ""), ((name, text) for name, text in results.run.items())),
         "## Targets",

@@ -48,7 +48,6 @@ class Stack(ABC):
     behind_nginx = True
     mount = "/path"
     logs = "nginx"
-    scales = True  # whether it takes a number of workers
     serves: tuple[Endpoint, ...] = ENDPOINTS
 
     def __init__(self, scale: Scale, place: Place) -> None:
@@ -279,7 +278,6 @@ class Tiangolo(Peer):
 
     name = "tiangolo's settings"
     configuration = "tiangolo.conf"
-    scales = False
     mount = ""
     logs = "nginx and uWSGI"
 
