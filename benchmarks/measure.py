@@ -136,9 +136,9 @@ def _each(
 
 
 def _sample(stack: Stack, endpoint: Endpoint, connections: int, seconds: int) -> Sample:
-    engine = stack.place.engine()
+    engine, pids = stack.place.engine(), stack.pids()
     machine = usage.Machine.now()
-    before = usage.cpu([*engine, *stack.pids()])
+    before = usage.cpu([*engine, *pids])
     done = load.run(stack.url, endpoint, connections, seconds)
     parts = stack.processes()  # some start more when there is more to do
     after = usage.cpu([*engine, *(pid for part in parts.values() for pid in part)])
@@ -159,7 +159,7 @@ def _sample(stack: Stack, endpoint: Endpoint, connections: int, seconds: int) ->
         workers=stack.scale.workers,
         load=done,
         cpu=cpu,
-        ended=len(before.keys() - after.keys()),
+        ended=len(set(pids) - after.keys()),
         foreign=max(0, (then.busy - machine.busy - known) / all_cpus),
         stolen=(then.stolen - machine.stolen) / all_cpus,
     )
