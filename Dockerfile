@@ -1,44 +1,53 @@
 # Two small images from one file: `app` (uWSGI and your Flask app) and `nginx` (the front).
 
-ARG PYTHON_IMAGE=python:3.13-slim-trixie
-# Debian's own nginx: it gets Debian's security updates, and shares its base with the app's image.
+# Debian's own nginx and Python: both get Debian's security updates, the two images share their base,
+# and with this Python an app is fastest: see deploy/install_uwsgi.py.
 ARG DEBIAN_IMAGE=debian:trixie-slim
+# For another Python, an image that has it, such as python:3.14-slim.
+ARG PYTHON_IMAGE=${DEBIAN_IMAGE}
 
 
-# --- What needs a compiler, and stays behind ---
-FROM ${PYTHON_IMAGE} AS build
+# --- Python ---
+FROM ${PYTHON_IMAGE} AS python
 
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt,sharing=locked \
-    apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev libpcre2-dev
+    command -v python3 || \
+    { apt-get update && apt-get install --yes --no-install-recommends python3 ca-certificates; }
+
+
+# --- What needs a compiler, and stays behind ---
+FROM python AS build
+
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    apt-get update && \
+    apt-get install --yes --no-install-recommends gcc libc6-dev python3-dev python3-venv
 
 WORKDIR /build
-RUN python -m venv /venv
-COPY requirements.txt .
+RUN python3 -m venv /venv
+COPY requirements.txt deploy/install_uwsgi.py ./
+RUN /venv/bin/python install_uwsgi.py requirements.txt
 RUN --mount=type=cache,target=/root/.cache/pip \
     /venv/bin/pip install --require-hashes --requirement requirements.txt
 
 
 # --- This folder, for any user to read, whatever umask it was checked out with ---
-FROM ${PYTHON_IMAGE} AS source
+FROM python AS source
 
 WORKDIR /app
 COPY . .
 # Compiled once here, since the running container cannot write.
-RUN chmod -R a+rX,go-w . && python -m compileall -q .
+RUN chmod -R a+rX,go-w . && python3 -m compileall -q .
 
 
 # --- The app ---
-FROM ${PYTHON_IMAGE} AS app
+FROM python AS app
 
 # A user without rights, and a group that it shares with nginx's: the socket belongs to both.
 RUN groupadd --gid 10001 web && \
     useradd --uid 10001 --gid web --no-create-home --home-dir /nonexistent app && \
     install --directory --owner=app --group=web /run/web /run/web/sockets /run/web/static
-
-# Slim images come without the compiled standard library, and a container that cannot write would
-# compile what it needs anew at each start and each health check: 0.4 s.
-RUN python -m compileall -q "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 
 COPY --from=build /venv /venv
 COPY --from=source /app /app

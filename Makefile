@@ -85,10 +85,11 @@ test-prerequisites:
 bench-prerequisites:
 	@sh deploy/prerequisites.sh bench
 
-$(RUNTIME): requirements.txt
+$(RUNTIME): requirements.txt deploy/install_uwsgi.py
 	@PYTHON="$(PYTHON)" sh deploy/prerequisites.sh build
 	@echo "Installing requirements.txt into .venv (compiles uWSGI the first time) ..."
 	@"$(PYTHON)" -m venv .venv
+	@.venv/bin/python deploy/install_uwsgi.py requirements.txt
 	@$(PIP_INSTALL) requirements.txt
 	@touch $@
 

@@ -37,6 +37,7 @@ def _say(line: str) -> None:
 
 
 def _measure(arguments: argparse.Namespace) -> Results:
+    results = Results()
     place = InContainers() if arguments.docker else OnHost()
     few = arguments.quick or bool(arguments.connections)
     with many_open_files(), place:
@@ -51,12 +52,16 @@ def _measure(arguments: argparse.Namespace) -> Results:
             many=0 if few else 1000,
             sweeps=not few,
         )
-        results = measure.measure(plan, _say)
         results.run = machine.describe(place) | {
             "workers": str(plan.scale.workers),
             "threads": str(plan.scale.threads),
             "rounds": f"{plan.rounds}, {plan.seconds} s each",
         }
+        try:
+            measure.measure(plan, results, _say)
+        finally:
+            # What was measured until somebody lost patience can be reported as well.
+            results.write(arguments.output / "results.json")
     return results
 
 

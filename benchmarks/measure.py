@@ -68,9 +68,14 @@ class Plan:
             yield endpoints.TINY, self.many
 
 
-def measure(plan: Plan, say: Say) -> Results:
-    """Measure all of it; what cannot be measured is in `missing`, with the reason."""
-    results = Results()
+def measure(plan: Plan, results: Results, say: Say) -> None:
+    """Measure all of it; what cannot be measured is in `missing`, with the reason.
+
+    Args:
+        plan: what.
+        results: where it is added, figure by figure.
+        say: tells people how far it is.
+    """
     for stack in plan.stacks:
         say(f"{stack.name}: start and memory")
         try:
@@ -88,12 +93,13 @@ def measure(plan: Plan, say: Say) -> Results:
         if plan.sweeps:
             for connections in MORE_CONNECTIONS:
                 say(f"over connections: {connections}")
-                results.by_connections += _each(running, endpoints.TINY, connections, plan.seconds)
+                results.by_connections += _each(
+                    running, endpoints.TINY, connections, plan.seconds, results
+                )
     if plan.sweeps:
         for workers in WORKERS:
             say(f"over workers: {workers}")
             results.by_workers += _with_workers(there, workers, plan)
-    return results
 
 
 def _footprint(stack: Stack, plan: Plan) -> Footprint:
@@ -226,7 +232,12 @@ def _call_in_process(endpoint: Endpoint, processes: int, threads: int, plan: Pla
             body.write_bytes(endpoint.body)
             arguments += [endpoint.content_type, str(body)]
         command = plan.place.in_process(Path(folder), arguments)
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        options = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.STDOUT,
+            "text": True,
+        }
         started = [
             subprocess.Popen(command, start_new_session=True, **options) for _ in range(processes)
         ]

@@ -34,8 +34,8 @@ def results() -> Results:
             many=0,
             sweeps=False,
         )
-        results = measure.measure(plan, say=print)
-    results.run = {"workers": "1", "threads": "2"}
+        results = Results(run={"workers": "1", "threads": "2"})
+        measure.measure(plan, results, say=print)
     return results
 
 

@@ -57,8 +57,12 @@ class Deadline:
 
 def _request(frame: FrameType) -> dict[str, Any] | None:
     """The environ that uWSGI has called the app with in a thread, while that call lasts."""
+    called = frame
     while frame.f_back:
-        frame = frame.f_back
+        called, frame = frame, frame.f_back
+    # One of the threads is that of the program `uwsgi`, and the app is what it has called.
+    if frame.f_globals["__name__"] == "__main__":
+        frame = called
     # No further than the outermost function: a look at a function's variables makes what they
     # hold live longer.
     code = frame.f_code

@@ -178,9 +178,6 @@ def _awaited() -> bool:
     return len(connections.poll(0)) < count  # hung up is reported unasked
 
 
-# uwsgi.ini set it for this interpreter alone; a program that the app starts would wait for input.
-os.environ.pop("PYTHONINSPECT", None)
-
 if uwsgi.worker_id():
     start()  # loaded by each worker for itself
 else:
