@@ -1,6 +1,6 @@
 """The figures of a run: medians over its rounds, and what speaks against them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
@@ -80,7 +80,7 @@ class Row:
             "e": self.errors > 0,
             "p": any(sample.ended for sample in self.samples),
             "s": max(values) - min(values) > 0.2 * middle,
-            "n": median(sample.foreign for sample in self.samples) > 0.1,
+            "n": disturbed(self.samples),
             "h": median(sample.stolen for sample in self.samples) > 0.02,
             "c": median(s.load.client_cpu / s.load.seconds for s in self.samples) > 0.9,
         }
@@ -129,6 +129,11 @@ class Figures:
     def connections(self) -> list[int]:
         """The numbers of connections, ascending."""
         return sorted({sample.connections for sample in self.results.samples})
+
+
+def disturbed(samples: Iterable[Sample]) -> bool:
+    """Whether other processes took more than 10 % of the CPUs' time."""
+    return median(sample.foreign for sample in samples) > 0.1
 
 
 def answered(sample: Sample) -> int:

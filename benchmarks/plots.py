@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from benchmarks import endpoints
 from benchmarks.endpoints import Endpoint
-from benchmarks.figures import Figures, answered
+from benchmarks.figures import Figures, answered, disturbed
 from benchmarks.measure import LIMITED
 from benchmarks.results import Results, Sample
 from benchmarks.stacks import STACKS, NginxAlone, Ours, OursBare
@@ -35,6 +35,9 @@ def draw(results: Results, file: Path) -> None:
         shown = [endpoint for endpoint in LIMITED if endpoint.name in names] or [endpoints.TINY]
         panels = upper.subplots(1, len(shown), sharey=True, squeeze=False)[0]
         _draw_cpu(panels, shown, Figures(results))
+        lower.suptitle(
+            "Requests a second (hollow: other processes took more than 10 % of the CPUs)"
+        )
         over_connections, over_workers = lower.subplots(1, 2)
         tiny = [sample for sample in results.samples if sample.endpoint == endpoints.TINY.name]
         _draw_lines(over_connections, [*tiny, *results.by_connections], "connections")
@@ -71,16 +74,17 @@ def _draw_limit(axes: Axes, endpoint: Endpoint, figures: Figures) -> None:
 
 def _draw_lines(axes: Axes, samples: list[Sample], over: str) -> None:
     for name, colour in _COLOURS.items():
-        points: dict[int, list[float]] = {}
+        points: dict[int, list[Sample]] = {}
         for sample in samples:
             if sample.stack == name:
-                rate = answered(sample) / sample.load.seconds
-                points.setdefault(getattr(sample, over), []).append(rate)
+                points.setdefault(getattr(sample, over), []).append(sample)
         if points:
             xs = sorted(points)
+            ys = [median(answered(s) / s.load.seconds for s in points[x]) for x in xs]
             width = 2.5 if name == Ours.name else 1.2
-            ys = [median(points[x]) for x in xs]
-            axes.plot(xs, ys, marker=".", color=colour, linewidth=width, label=name)
+            axes.plot(xs, ys, color=colour, linewidth=width, label=name)
+            faces = ["white" if disturbed(points[x]) else colour for x in xs]
+            axes.scatter(xs, ys, s=20, facecolors=faces, edgecolors=colour, zorder=3)
             axes.set_xscale("log", base=2)
             axes.set_xticks(xs)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
