@@ -6,8 +6,9 @@ ARGS ?=
 # The virtual environment is made once, and brought up to date when a lock file changes.
 RUNTIME = .venv/.runtime
 DEV = .venv/.dev
-PIP_INSTALL = .venv/bin/pip --disable-pip-version-check install --quiet \
-	--require-hashes --use-pep517 -r
+BENCH = .run/bench-venv/.made
+PIP_OPTIONS = --disable-pip-version-check install --quiet --require-hashes --use-pep517 -r
+PIP_INSTALL = .venv/bin/pip $(PIP_OPTIONS)
 LOCK = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock" $(ARGS)
 # All services with all of their overlays, as one file for a linter.
@@ -48,12 +49,16 @@ test: test-prerequisites $(DEV)    ## run every test; ARGS="-k upload" goes to p
 quick: test-prerequisites $(DEV)    ## run the quick tests that need no containers, several at a time
 	@exec .venv/bin/pytest -m "not slow and not docker" --numprocesses 4 --dist loadfile $(ARGS)
 
+.PHONY: bench
+bench: bench-prerequisites $(RUNTIME) $(BENCH)    ## measure this bundle and its peers; ARGS=--quick
+	@exec .run/bench-venv/bin/python -m benchmarks $(ARGS)
+
 .PHONY: lint
 lint: prerequisites $(DEV)    ## look for mistakes in Python, shell, Dockerfile, nginx, Compose, systemd
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/shellcheck $(SHELL_SCRIPTS)
-	.venv/bin/hadolint Dockerfile
+	.venv/bin/hadolint Dockerfile benchmarks/containers/Dockerfile
 	.venv/bin/python -m deploy render .run/lint
 	.venv/bin/gixy --config .gixy.cfg .run/lint/nginx/nginx.conf
 	echo '$(ALL_OF_COMPOSE)' >.run/lint/compose.yml
@@ -68,6 +73,7 @@ lint: prerequisites $(DEV)    ## look for mistakes in Python, shell, Dockerfile,
 lock: $(DEV)    ## pin requirements*.in with hashes; ARGS=--upgrade takes the newest
 	$(LOCK) --output-file requirements.txt requirements.in
 	$(LOCK) --output-file requirements-dev.txt requirements-dev.in
+	$(LOCK) --output-file benchmarks/requirements.txt benchmarks/requirements.in
 
 .PHONY: sbom
 sbom: $(DEV)    ## list all that is in the two images, in .run/sbom/ (CycloneDX)
@@ -88,6 +94,10 @@ prerequisites:
 test-prerequisites:
 	@sh deploy/prerequisites.sh test
 
+.PHONY: bench-prerequisites
+bench-prerequisites:
+	@sh deploy/prerequisites.sh bench
+
 $(RUNTIME): requirements.txt deploy/install_uwsgi.py
 	@PYTHON="$(PYTHON)" sh deploy/prerequisites.sh build
 	@echo "Installing requirements.txt into .venv (compiles uWSGI the first time) ..."
@@ -99,4 +109,10 @@ $(RUNTIME): requirements.txt deploy/install_uwsgi.py
 $(DEV): requirements-dev.txt $(RUNTIME)
 	@echo "Installing requirements-dev.txt into .venv ..."
 	@$(PIP_INSTALL) requirements-dev.txt
+	@touch $@
+
+$(BENCH): benchmarks/requirements.txt
+	@echo "Installing benchmarks/requirements.txt into .run/bench-venv ..."
+	@"$(PYTHON)" -m venv .run/bench-venv
+	@.run/bench-venv/bin/pip $(PIP_OPTIONS) benchmarks/requirements.txt
 	@touch $@

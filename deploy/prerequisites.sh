@@ -3,7 +3,8 @@
 #
 #   sh deploy/prerequisites.sh build    Python with venv, and what uWSGI is compiled with
 #   sh deploy/prerequisites.sh run      nginx (with brotli) and envsubst, installed if that needs no password
-#   sh deploy/prerequisites.sh test     these and, as root, Chromium; without it its tests skip
+#   sh deploy/prerequisites.sh bench    these, wrk, and the header files of libev for bjoern
+#   sh deploy/prerequisites.sh test     nginx, envsubst, wrk and, as root, Chromium (else its tests skip)
 #
 # If something is missing, one sentence on standard error says what to type, and the exit status
 # is 1. PYTHON names the interpreter to build with, CC the compiler, as for make and pip.
@@ -22,6 +23,11 @@ lacks() {    # lacks WHAT PACKAGE: what people call it, and which Debian package
 }
 
 has() { command -v "$1" >/dev/null; }
+
+lacks_nginx() {    # and what fills in its configuration
+    has nginx || lacks nginx 'nginx libnginx-mod-http-brotli-static'
+    has envsubst || lacks envsubst gettext-base
+}
 
 python_says() { "$python" -c "$1" 2>/dev/null; }
 
@@ -61,16 +67,21 @@ build)
         lacks "a C compiler (${compiler%% *})" "gcc libc6-dev"
     ;;
 run)
-    has nginx || lacks nginx 'nginx libnginx-mod-http-brotli-static'
-    has envsubst || lacks envsubst gettext-base
+    lacks_nginx
     ;;
 test)
-    has nginx || lacks nginx 'nginx libnginx-mod-http-brotli-static'
-    has envsubst || lacks envsubst gettext-base
+    lacks_nginx
+    has wrk || lacks wrk wrk
     if [ "$(id -u)" -eq 0 ] && has apt-get; then has chromium || lacks Chromium chromium; fi
     ;;
+bench)
+    lacks_nginx
+    has wrk || lacks wrk wrk
+    echo '#include <ev.h>' | ${CC:-cc} -fsyntax-only -x c - 2>/dev/null ||
+        lacks "libev's header files" libev-dev
+    ;;
 *)
-    echo "usage: sh $0 build|run|test" >&2
+    echo "usage: sh $0 build|run|test|bench" >&2
     exit 2
     ;;
 esac

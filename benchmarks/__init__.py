@@ -1,0 +1,1 @@
+"""This bundle and the servers a user would otherwise pick, side by side in one run."""

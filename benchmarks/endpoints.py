@@ -1,0 +1,53 @@
+"""What is asked for: the endpoints of the measured app."""
+
+from dataclasses import dataclass
+
+# The file that `stacks.place_app` puts into the app's static folder: the page, as it was rendered.
+STATIC_PAGE = "orders.html"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A request that is sent again and again.
+
+    Args:
+        name: what tables call it.
+        path: below the mount.
+        answer: what has to be in the answer's body.
+        body: sent with POST; empty for a GET.
+        content_type: of the body.
+        seconds: how many times as long as others it is measured, where few answers come.
+    """
+
+    name: str
+    path: str
+    answer: bytes
+    body: bytes = b""
+    content_type: str = ""
+    seconds: int = 1
+
+    @property
+    def method(self) -> str:
+        """POST if there is something to send."""
+        return "POST" if self.body else "GET"
+
+
+TINY = Endpoint("tiny text", "/tiny", b"Hello")
+JSON = Endpoint("JSON 2 kB", "/json", b'"orders"')
+TEMPLATE = Endpoint("Jinja page 8 kB", "/template", b"</html>")
+FORM = Endpoint(
+    "form POST",
+    "/form",
+    b"Ada wants 3 in red, blue",
+    b"name=Ada&email=ada%40example.org&amount=3&colour=red&colour=blue&note=at+the+back+door",
+    "application/x-www-form-urlencoded",
+)
+# Begin and end of a measurement cut a request short, which counts where one takes so long.
+WAIT = Endpoint("wait 20 ms", "/wait", b"Waited", seconds=3)
+STATIC = Endpoint("static file 8 kB", f"/static/{STATIC_PAGE}", b"</html>")
+UPLOAD = Endpoint(
+    "upload 1 MB", "/upload", b"1000000 bytes", b"x" * 1_000_000, "application/octet-stream"
+)
+CACHEABLE = Endpoint("cacheable page 8 kB", "/cacheable", b"</html>")
+
+ENDPOINTS = (TINY, JSON, TEMPLATE, FORM, WAIT, STATIC, UPLOAD, CACHEABLE)

@@ -1,0 +1,68 @@
+"""The app that is measured: the same for every server, and ordinary in what it does."""
+
+import time
+
+from flask import Flask, Response, jsonify, render_template, request
+
+app = Flask(__name__)
+
+_ORDERS = [
+    {
+        "number": 1000 + n,
+        "customer": ("Ada Lovelace", "Grace Hopper", "Alan Turing")[n % 3],
+        "items": n % 7 + 1,
+        "total": round(19.9 * (n % 7 + 1), 2),
+        "paid": n % 4 != 0,
+        "note": "leave it with the neighbours & ring twice" if n % 5 == 0 else "",
+    }
+    for n in range(20)
+]
+
+
+@app.get("/tiny")
+def tiny() -> Response:
+    """A few bytes of text."""
+    return Response("Hello\n", mimetype="text/plain")
+
+
+@app.get("/json")
+def json() -> Response:
+    """Two kilobytes of JSON."""
+    return jsonify(orders=_ORDERS)
+
+
+@app.get("/template")
+def template() -> str:
+    """A page of about eight kilobytes: a base template, loops, conditions, filters, links."""
+    return render_template("orders.html", orders=_ORDERS[:15])
+
+
+@app.post("/form")
+def form() -> Response:
+    """A form of a few fields."""
+    name = request.form["name"]
+    amount = request.form.get("amount", 0, type=int)
+    colours = ", ".join(request.form.getlist("colour"))
+    return Response(f"{name} wants {amount} in {colours}\n", mimetype="text/plain")
+
+
+@app.get("/wait")
+def wait() -> Response:
+    """An answer that waits 20 ms for something else, as a database would make it."""
+    time.sleep(0.02)
+    return Response("Waited\n", mimetype="text/plain")
+
+
+@app.post("/upload")
+def upload() -> Response:
+    """A body, read to its end."""
+    return Response(f"{len(request.get_data(cache=False))} bytes\n", mimetype="text/plain")
+
+
+@app.get("/cacheable")
+def cacheable() -> Response:
+    """The same page, with leave to keep it for a minute."""
+    answer = Response(render_template("orders.html", orders=_ORDERS[:15]), mimetype="text/html")
+    answer.cache_control.public = True
+    answer.cache_control.max_age = 60
+    return answer
