@@ -115,10 +115,9 @@ class OnHost(Place):
         return _Process([found, *command[1:]], folder, environment)
 
     def in_process(self, folder: Path, arguments: Sequence[str]) -> list[str]:
-        """uWSGI as a mere interpreter."""
-        uwsgi = PROJECT / ".venv" / "bin" / "uwsgi"
-        script = str(_HERE / _IN_PROCESS)
-        return [str(uwsgi), "--pyrun", script, "--pyargv", " ".join([str(folder), *arguments])]
+        """By the Python that uWSGI is a module of."""
+        python = PROJECT / ".venv" / "bin" / "python"
+        return [str(python), str(_HERE / _IN_PROCESS), str(folder), *arguments]
 
     def engine(self) -> list[int]:
         """None."""
@@ -167,11 +166,10 @@ class InContainers(Place):
         return _Container([*given, *_mounted(folder), self._peers, *command])
 
     def in_process(self, folder: Path, arguments: Sequence[str]) -> list[str]:
-        """uWSGI as a mere interpreter, in a container of the app's image."""
+        """The same, in a container of the app's image."""
         shutil.copy(_HERE / _IN_PROCESS, folder)
-        words = " ".join([str(folder), *arguments])
-        uwsgi = ["uwsgi", "--pyrun", str(folder / _IN_PROCESS), "--pyargv", words]
-        return ["docker", "run", "--rm", *_mounted(folder), self._app, *uwsgi]
+        command = ["python", str(folder / _IN_PROCESS), str(folder), *arguments]
+        return ["docker", "run", "--rm", *_mounted(folder), self._app, *command]
 
     def engine(self) -> list[int]:
         """Docker's, which take what the containers log."""
