@@ -41,6 +41,7 @@ def run(knobs: Knobs) -> int:
     refuse_port_in_use(knobs)
     if knobs.tls:
         refuse_port_in_use(knobs, "HTTPS_PORT")
+    uwsgi.limit_open_files()
     with own_run_dir(knobs.run_dir):
         nginx.test(knobs, knobs.run_dir)
         uwsgi.preflight(knobs)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import shutil
 import stat
 import subprocess
@@ -15,6 +16,9 @@ from deploy.refusal import Refusal
 # uWSGI takes no longer one (bind_to_unix() in its core/socket.c).
 _LONGEST_SOCKET_PATH = 102
 _SWITCHES = {"UWSGI_DEBUG", "FLASK_DEBUG"}
+# Files that it may have open. It sets memory aside for as many as the system allows, and looks at
+# each of them when it starts a program; and container engines may allow a billion.
+_OPEN_FILES = 16_384
 # The preflight's exit status that says: nothing is wrong, but load the apps in each worker.
 EACH = 3
 
@@ -120,8 +124,15 @@ def preflight(knobs: Knobs) -> None:
         raise SystemExit(done.returncode)
 
 
+def limit_open_files() -> None:
+    """Lower the soft limit for this process and what it starts; an app may raise its own again."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, _OPEN_FILES), hard))
+
+
 def become(knobs: Knobs, instance: str, section: str = "uwsgi") -> None:
     """Replace this process by uWSGI, so that a container's or systemd's signals reach it."""
+    limit_open_files()
     # In a container that has one volume for all of RUN_DIR, nobody has made it yet.
     with contextlib.suppress(OSError):
         (knobs.run_dir / "sockets").mkdir(mode=0o750)
