@@ -16,7 +16,7 @@ from pathlib import Path
 # What a person types as `uwsgi`. -i: sys.exit() in a view would end the worker under the other
 # threads, or hang it; in an interactive Python, it is an exception like any other.
 _PROGRAM = """\
-#!{python} -i
+#!{interpreter} -i
 import sys
 
 from pyuwsgi import run
@@ -38,7 +38,10 @@ def main(requirements: Path) -> int:
     environment = os.environ | {"UWSGI_PROFILE": "pyuwsgi"}
     done = subprocess.run(command, input=locked[0], text=True, env=environment, check=False)
     if done.returncode == 0:
-        program.write_text(_PROGRAM.format(python=sys.executable))
+        # The kernel would end the interpreter's name at a space.
+        quoted = f'/usr/bin/env -S "{sys.executable}"'
+        interpreter = quoted if " " in sys.executable else sys.executable
+        program.write_text(_PROGRAM.format(interpreter=interpreter))
         program.chmod(0o755)
     return done.returncode
 
