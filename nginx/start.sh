@@ -173,7 +173,7 @@ follow_certificate() {
     done
 }
 certificate() {
-    stat --dereference --format '%i %s %Y' "$TLS_CERTIFICATE" "$TLS_KEY" 2>/dev/null || :
+    stat --dereference --format '%i %s %.Y' "$TLS_CERTIFICATE" "$TLS_KEY" 2>/dev/null || :
 }
 if [ $tls = yes ]; then
     case " $* " in

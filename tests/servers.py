@@ -322,10 +322,13 @@ def until(look: Callable[[], Seen], what: str, seconds: float = 10) -> Seen:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of this machine that nobody listens at, and that gixy does not take for TLS."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if "443" not in str(port):
+            return port
 
 
 @functools.cache

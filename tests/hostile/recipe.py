@@ -3,11 +3,14 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Self
+
+import psutil
 
 from tests.hostile.wire import ClosedError, Wire, request
 from tests.servers import free_port, until
@@ -85,8 +88,14 @@ class Recipe:
             return False
 
     def _clean_up(self) -> None:
+        started = [psutil.Process(process.pid) for process in self._processes]
+        everybody = [p for one in started for p in (one, *one.children(recursive=True))]
         for process in self._processes:
-            process.send_signal(3)  # SIGQUIT: to both of them, stop at once or when done
+            process.send_signal(signal.SIGQUIT)  # to both of them: stop at once, or when done
+        # Without a master, some of uWSGI's workers may hear nothing of it.
+        _, left = psutil.wait_procs(everybody, timeout=10)
+        for process in left:
+            process.kill()
         for process in self._processes:
-            process.wait(20)
+            process.wait()
         shutil.rmtree(self._folder)
