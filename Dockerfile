@@ -28,8 +28,8 @@ WORKDIR /build
 RUN python3 -m venv /venv
 COPY requirements.txt deploy/install_uwsgi.py ./
 RUN /venv/bin/python install_uwsgi.py requirements.txt
-RUN --mount=type=cache,target=/root/.cache/pip \
-    /venv/bin/pip install --require-hashes --requirement requirements.txt
+RUN --mount=type=cache,target=/downloads \
+    /venv/bin/pip install --cache-dir /downloads --require-hashes --requirement requirements.txt
 
 
 # --- This folder, for any user to read, whatever umask it was checked out with ---

@@ -3,8 +3,8 @@
     python inprocess.py FOLDER SECONDS THREADS METHOD PATH [CONTENT_TYPE BODY_FILE]
 
 calls it for that long in that many threads, and prints how many times, and the nanoseconds of CPU
-and of time that they took. What a
-server cannot do without is included: an environ of the request's own, and a body to read from.
+and of time that they took. What a server cannot do without is included: an environ of the request's
+own, and a body to read from.
 """
 
 import re
