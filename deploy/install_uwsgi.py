@@ -17,12 +17,13 @@ from pathlib import Path
 # threads, or hang it; in an interactive Python, it is an exception like any other.
 _PROGRAM = """\
 #!{interpreter} -i
-import sys
+if __name__ == "__main__":  # the children of multiprocessing import this file under another name
+    import sys
 
-from pyuwsgi import run
+    from pyuwsgi import run
 
-del sys.path[0]  # the folder of this file
-run()
+    del sys.path[0]  # the directory of this file
+    run()
 """
 
 
