@@ -22,12 +22,13 @@ FROM python AS build
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && \
-    apt-get install --yes --no-install-recommends gcc libc6-dev python3-dev python3-venv
+    apt-get install --yes --no-install-recommends gcc libc6-dev patch python3-dev python3-venv
 
 WORKDIR /build
 RUN python3 -m venv /venv
-COPY requirements.txt deploy/install_uwsgi.py ./
-RUN /venv/bin/python install_uwsgi.py requirements.txt
+COPY deploy/patches patches
+COPY requirements.txt requirements-build.txt deploy/install_uwsgi.py ./
+RUN /venv/bin/python install_uwsgi.py requirements.txt requirements-build.txt
 RUN --mount=type=cache,target=/downloads \
     /venv/bin/pip install --cache-dir /downloads --require-hashes --requirement requirements.txt
 

@@ -72,6 +72,7 @@ lint: prerequisites $(DEV)    ## look for mistakes in Python, shell, Dockerfile,
 .PHONY: lock
 lock: $(DEV)    ## pin requirements*.in with hashes; ARGS=--upgrade takes the newest
 	$(LOCK) --output-file requirements.txt requirements.in
+	$(LOCK) --output-file requirements-build.txt requirements-build.in
 	$(LOCK) --output-file requirements-dev.txt requirements-dev.in
 	$(LOCK) --output-file benchmarks/requirements.txt benchmarks/requirements.in
 
@@ -98,11 +99,12 @@ test-prerequisites:
 bench-prerequisites:
 	@sh deploy/prerequisites.sh bench
 
-$(RUNTIME): requirements.txt deploy/install_uwsgi.py
+$(RUNTIME): requirements.txt requirements-build.txt deploy/install_uwsgi.py \
+		deploy/patches $(wildcard deploy/patches/*.patch)
 	@PYTHON="$(PYTHON)" sh deploy/prerequisites.sh build
 	@echo "Installing requirements.txt into .venv (compiles uWSGI the first time) ..."
 	@"$(PYTHON)" -m venv .venv
-	@.venv/bin/python deploy/install_uwsgi.py requirements.txt
+	@.venv/bin/python deploy/install_uwsgi.py requirements.txt requirements-build.txt
 	@$(PIP_INSTALL) requirements.txt
 	@touch $@
 
@@ -111,8 +113,9 @@ $(DEV): requirements-dev.txt $(RUNTIME)
 	@$(PIP_INSTALL) requirements-dev.txt
 	@touch $@
 
-$(BENCH): benchmarks/requirements.txt
+$(BENCH): benchmarks/requirements.txt requirements-build.txt
 	@echo "Installing benchmarks/requirements.txt into .run/bench-venv ..."
 	@"$(PYTHON)" -m venv .run/bench-venv
-	@.run/bench-venv/bin/pip $(PIP_OPTIONS) benchmarks/requirements.txt
+	@.run/bench-venv/bin/pip $(PIP_OPTIONS) requirements-build.txt
+	@.run/bench-venv/bin/pip $(PIP_OPTIONS) benchmarks/requirements.txt --no-build-isolation
 	@touch $@

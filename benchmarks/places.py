@@ -141,6 +141,7 @@ class InContainers(Place):
         _docker("build", "--target", "app", "--tag", self._app, str(PROJECT))
         app = ["--build-arg", f"APP_IMAGE={self._app}"]
         dockerfile = ["--file", str(_CONTAINERS / "Dockerfile")]
+        dockerfile += ["--build-context", f"project={PROJECT}"]
         if other := os.environ.get("PEER_PYTHON"):
             app += ["--build-arg", f"PEER_PYTHON={other}"]
         _docker("build", *app, *dockerfile, "--tag", self._peers, str(_HERE))

@@ -1,22 +1,33 @@
-"""Install uWSGI as a module of this Python: ``python deploy/install_uwsgi.py requirements.txt``
+"""Install uWSGI as a module of this Python.
+
+``python deploy/install_uwsgi.py requirements.txt requirements-build.txt``
 
 uWSGI is usually a program that uses Python as a shared library, and so runs the app more slowly:
 calls and global data take a detour in a shared library, and Debian lets a profile guide the
 compiler only for ``python3`` itself. uWSGI's own profile ``pyuwsgi`` makes it a module instead,
 which ``python3`` loads (https://uwsgi-docs.readthedocs.io/en/latest/BuildSystem.html). It also
 means that an update of Python reaches the app without compiling anything.
+
+It is built from the source whose hash is locked, with the patches beside this file, each of which
+names its reason. What builds it is locked by hash, too, and is not installed beside the app.
 """
 
+import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+PATCHES = Path(__file__).with_name("patches")
 
 # What a person types as `uwsgi`. -i: sys.exit() in a view would end the worker under the other
 # threads, or hang it; in an interactive Python, it is an exception like any other.
 _PROGRAM = """\
 #!{interpreter} -i
+# Built from {digest}
 if __name__ == "__main__":  # the children of multiprocessing import this file under another name
     import sys
 
@@ -27,25 +38,63 @@ if __name__ == "__main__":  # the children of multiprocessing import this file u
 """
 
 
-def main(requirements: Path) -> int:
-    """Install the uWSGI that is locked there; returns pip's exit status."""
-    locked = re.search(r"^uwsgi==(.*\\\n)*.*\n", requirements.read_text(), re.MULTILINE)
-    # No cache, since that may hold the usual uWSGI.
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    command += ["--no-cache-dir", "--no-deps", "--use-pep517", "--requirement", "/dev/stdin"]
+def main(requirements: Path, build_requirements: Path) -> None:
+    """Install the uWSGI that is locked there, unless it is there already.
+
+    Raises:
+        subprocess.CalledProcessError: pip or patch failed; the reason is on standard error.
+    """
+    locked = re.search(r"^uwsgi==(.*\\\n)*.*\n", requirements.read_text(), re.MULTILINE)[0]
+    patches = sorted(PATCHES.glob("*.patch"))
+    inputs = [locked.encode(), *(path.read_bytes() for path in [build_requirements, *patches])]
+    # The kernel would end the interpreter's name at a space.
+    quoted = f'/usr/bin/env -S "{sys.executable}"'
+    text = _PROGRAM.format(
+        interpreter=quoted if " " in sys.executable else sys.executable,
+        digest=hashlib.sha256(b"\0".join(inputs)).hexdigest(),
+    )
     program = Path(sys.executable).with_name("uwsgi")
-    if not program.with_name("pyuwsgi.so").exists():
-        command.append("--force-reinstall")  # it may be there as a program
+    if program.exists() and program.read_text(errors="replace") == text:
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        source = _source(locked, Path(temporary), build_requirements)
+        for path in patches:
+            # --fuzz=0: a patch whose surroundings have changed has to be looked at again.
+            command = ["patch", "--strip=1", "--fuzz=0", "--quiet", "--input", path]
+            subprocess.run(command, cwd=source, check=True)
+        # --force-reinstall: uWSGI may be there as a program, or without these patches.
+        _pip("install", "--no-deps", "--force-reinstall", source, tools=Path(temporary, "tools"))
+    program.write_text(text)
+    program.chmod(0o755)
+
+
+def _source(locked: str, directory: Path, build_requirements: Path) -> Path:
+    """The source of uWSGI, unpacked in that directory, beside the ``tools`` that build it."""
+    tools = directory / "tools"
+    hashed = "--require-hashes", "--requirement"
+    # A directory of its own: pip's isolated build would take setuptools without a hash, and the
+    # app's environment needs none.
+    _pip("install", "--only-binary=:all:", "--target", tools, *hashed, build_requirements)
+    (directory / "uwsgi.txt").write_text(locked)
+    download = "download", "--no-deps", "--no-binary=:all:", "--dest", directory
+    _pip(*download, *hashed, directory / "uwsgi.txt", tools=tools)
+    (archive,) = directory.glob("*.tar.gz")
+    shutil.unpack_archive(archive, directory)
+    return directory / archive.name.removesuffix(".tar.gz")
+
+
+def _pip(*arguments: str | Path, tools: Path | None = None) -> None:
+    """Run pip; with tools, it builds with what is in there and fetches nothing else for that."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", arguments[0], "--quiet"]
     environment = os.environ | {"UWSGI_PROFILE": "pyuwsgi"}
-    done = subprocess.run(command, input=locked[0], text=True, env=environment, check=False)
-    if done.returncode == 0:
-        # The kernel would end the interpreter's name at a space.
-        quoted = f'/usr/bin/env -S "{sys.executable}"'
-        interpreter = quoted if " " in sys.executable else sys.executable
-        program.write_text(_PROGRAM.format(interpreter=interpreter))
-        program.chmod(0o755)
-    return done.returncode
+    if tools:
+        command += ["--use-pep517", "--no-build-isolation"]
+        environment["PYTHONPATH"] = str(tools)
+    subprocess.run([*command, *arguments[1:]], env=environment, check=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    try:
+        main(*map(Path, sys.argv[1:]))
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the machine itself has to bring, looked at before anything is built or started.
 #
-#   sh deploy/prerequisites.sh build    Python with venv, and what uWSGI is compiled with
+#   sh deploy/prerequisites.sh build    Python with venv, and what uWSGI is patched and compiled with
 #   sh deploy/prerequisites.sh run      nginx (with brotli) and envsubst, installed if that needs no password
 #   sh deploy/prerequisites.sh bench    these, wrk, and the header files of libev for bjoern
 #   sh deploy/prerequisites.sh test     nginx, envsubst, wrk and, as root, Chromium (else its tests skip)
@@ -65,6 +65,7 @@ build)
     # shellcheck disable=SC2086  # it may bring options
     echo '#include <stdio.h>' | $compiler -fsyntax-only -x c - 2>/dev/null ||
         lacks "a C compiler (${compiler%% *})" "gcc libc6-dev"
+    has patch || lacks patch patch
     ;;
 run)
     lacks_nginx
