@@ -7,13 +7,14 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.checks.finding import Finding, Severity, UnseenError, error
 from deploy.refusal import Refusal
 
-if TYPE_CHECKING:  # it needs more than Python, and containers can be looked at without
+if TYPE_CHECKING:
     from deploy.knobs import Knobs
 
 
@@ -55,11 +56,10 @@ def run(*, strict: bool) -> int:
 
 def _subjects() -> Iterator[tuple[str, Callable[[], Iterable[Finding]]]]:
     """All there is to look at here, in an order in which one may rely on those before."""
-    try:
-        from deploy import control, knobs
-    except ModuleNotFoundError:
-        served_here = False  # nothing is, by a Python without the packages for it
-    else:
+    from deploy import control, knobs
+
+    served_here = False
+    if find_spec("flask"):  # without its packages, nothing is served on this machine by `serve`
         try:
             found = knobs.read()
         except Refusal as refusal:

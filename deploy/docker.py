@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from deploy.knobs import PROJECT
 from deploy.refusal import Refusal
-
-# Not from `deploy.knobs`, which needs more than Python.
-PROJECT = Path(__file__).resolve().parent.parent
 
 
 class DockerError(Exception):

@@ -1,10 +1,10 @@
 """The knobs: reading them, refusing what cannot work, and what follows from them.
 
 ``deploy/defaults.env`` names every knob and its default. A ``.env`` beside ``docker-compose.yml``
-overrides that, and the environment overrides both, just as Compose does it.
+overrides that, and the environment overrides both, just as Compose does it. What else stands in
+``.env`` is for the app, and there the environment does not override it, also as with Compose.
 """
 
-import io
 import ipaddress
 import math
 import os
@@ -16,10 +16,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from dotenv import dotenv_values
-from dotenv.parser import parse_stream
-
-from deploy import mounts
+from deploy import env_file, mounts
 from deploy.mounts import Mount
 from deploy.refusal import Refusal
 
@@ -86,7 +83,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     Raises:
         Refusal: a knob with an impossible value, a misspelt one, or two that exclude each other.
     """
-    defaults = _env_file(DEFAULTS)
+    defaults = env_file.read(DEFAULTS)
     text = _text(environ, project)
     _refuse_misspelt(text, defaults)
     for name in ("SECRET_KEY_FILE", "DEBUG_PASSWORD_FILE", "TLS_CERTIFICATE", "TLS_KEY", "RUN_DIR"):
@@ -201,24 +198,9 @@ def run_dir(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) ->
 
 
 def _text(environ: Mapping[str, str], project: Path) -> dict[str, str]:
-    return _env_file(DEFAULTS) | _env_file(project / ".env") | dict(environ)
-
-
-def _env_file(path: Path) -> dict[str, str]:
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refusal(f"{path} cannot be read ({error}); make it a text file of yours.") from None
-    # dotenv_values() would leave out what it does not understand.
-    for line in parse_stream(io.StringIO(text)):
-        if line.error or (line.key and line.value is None):
-            raise Refusal(
-                f"{path} has {line.original.string.strip()!r} in line {line.original.line}, which"
-                " sets nothing; write NAME=value, or a # before it."
-            )
-    return {name: value or "" for name, value in dotenv_values(stream=io.StringIO(text)).items()}
+    knobs = env_file.read(DEFAULTS)
+    shell = {name: environ[name] for name in knobs.keys() & environ.keys()}
+    return dict(environ) | knobs | env_file.read(project / ".env") | shell
 
 
 def _refuse_misspelt(text: Mapping[str, str], knobs: Mapping[str, str]) -> None:

@@ -5,17 +5,16 @@ That is a ``serve`` on this machine, systemd's among them, or else the container
 
 import argparse
 import sys
-from pathlib import Path
 
-from deploy import control, rollout, status
+from deploy import control, knobs, rollout, status
 from deploy.docker import DockerError
 from deploy.refusal import Refusal
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run one of the three commands, and return its exit status."""
-    run_dir = _run_dir()
-    served_here = run_dir and control.answers(run_dir)
+    run_dir = knobs.run_dir()
+    served_here = control.answers(run_dir)
     try:
         match arguments.command:
             case "status" if served_here:
@@ -39,11 +38,3 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"deploy: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _run_dir() -> Path | None:
-    try:
-        from deploy import knobs
-    except ModuleNotFoundError:
-        return None  # without its packages, nothing is served on this machine by `serve`
-    return knobs.run_dir()

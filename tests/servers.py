@@ -24,11 +24,12 @@ from typing import Any, Self, TypeVar
 
 import httpx
 import psutil
-from dotenv import dotenv_values
+
+from deploy import env_file
 
 PROJECT = Path(__file__).resolve().parent.parent
 FOREIGN_APPS = Path(__file__).with_name("foreign_apps")
-KNOBS = dotenv_values(PROJECT / "deploy" / "defaults.env")
+KNOBS = env_file.read(PROJECT / "deploy" / "defaults.env")
 
 Seen = TypeVar("Seen")
 # What the fixtures that start a site take: its kind, "host" or "compose", its files and its knobs.

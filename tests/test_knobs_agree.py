@@ -16,6 +16,8 @@ BETWEEN_PARTS = {
 }
 SHELLS_OWN = {"PWD"}
 
+RUN_DIR = "/run/web"  # in a container
+
 COMPOSE = PROJECT / "deploy" / "compose"
 SERVICES = (COMPOSE / "services.yml").read_text()
 ALL_SERVICES = "".join(file.read_text() for file in COMPOSE.glob("services*.yml"))
@@ -103,11 +105,12 @@ def test_certbots_container_is_given_all_that_it_uses() -> None:
 
 
 def test_the_apps_container_is_given_all_that_python_and_uwsgi_read() -> None:
-    # What Compose does with these is all there is to do in a container; RUN_DIR is the image's.
+    # What Compose does with these is all there is to do in a container.
     compose_only = {"APP_IMAGE", "APP_MEMORY", "APP_CPUS", "NGINX_MEMORY", "NGINX_CPUS"}
-    read = (used_by_python() | used_by_uwsgi()) - BETWEEN_PARTS - compose_only - {"RUN_DIR"}
+    read = (used_by_python() | used_by_uwsgi()) - BETWEEN_PARTS - compose_only
     assert given_to("app") == read
-    assert "RUN_DIR=" in (PROJECT / "Dockerfile").read_text()
+    assert f"RUN_DIR={RUN_DIR}" in (PROJECT / "Dockerfile").read_text()
+    assert f"- RUN_DIR={RUN_DIR} " in SERVICES
 
 
 def test_no_default_stands_anywhere_else() -> None:

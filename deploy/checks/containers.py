@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from deploy import env_file
 from deploy.checks import certificate, secret_files, times
 from deploy.checks.finding import Finding, UnseenError, error
 from deploy.docker import PROJECT, Compose, DockerError, docker
@@ -41,6 +42,7 @@ def look() -> Iterator[Finding]:
 
 def look_at(compose: Compose) -> Iterator[Finding]:
     """What Compose's files say, and the files of this machine that they name."""
+    env_file.read(PROJECT / ".env")
     services = compose.configuration["services"]
     variables = {name: services[name]["environment"] for name in ("app", "nginx")}
     for name in sorted(variables["app"].keys() & variables["nginx"].keys() - _PLACES):
