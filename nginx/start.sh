@@ -175,12 +175,13 @@ follow_certificate() {
 certificate() {
     stat --dereference --format '%i %s %.Y' "$TLS_CERTIFICATE" "$TLS_KEY" 2>/dev/null || :
 }
-if [ $tls = yes ]; then
-    case " $* " in
-    *" -t "*) ;;  # only a test
-    *) follow_certificate "$(certificate)" & ;;
-    esac
-fi
+case " $* " in
+*" -t "*) ;;  # only a test
+*)
+    rm -rf spool/cache  # an earlier app, perhaps a compromised one, said what is in it
+    if [ $tls = yes ]; then follow_certificate "$(certificate)" & fi
+    ;;
+esac
 
 # -e: what goes wrong before the configuration is read is told here, too.
 exec nginx -e stderr -p "$PWD/" -c nginx/nginx.conf "$@"

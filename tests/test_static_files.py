@@ -11,6 +11,9 @@ import pytest
 from tests.servers import PROJECT, ComposeSite, Serve, Site
 
 MODULE = Path("/usr/lib/nginx/modules/ngx_http_brotli_static_module.so")
+# As Chrome and Firefox send it. Of a value that ends with "br", brotli_static 1.0.0 also reads the
+# three bytes behind the end, and what they happen to be decides whether it sends brotli.
+BROWSERS = "gzip, deflate, br, zstd"
 FINGERPRINTED = [
     *("app.3f2a9c1b.js", "app-3f2a9c1b.css", "main.3f2a9c1b.chunk.js", "main.3f2a9c1b.js.map"),
     *("packed.3f2a9c1b.css", "style.55e7cbb9ba48.css", "style.min.55e7cbb9ba48.css"),
@@ -51,7 +54,7 @@ def test_a_static_file_comes_compressed_to_those_who_take_it(site: Site) -> None
 
 def test_brotli_is_preferred_where_nginx_has_it(site: Site) -> None:
     expected = "br" if isinstance(site, ComposeSite) or MODULE.exists() else "gzip"
-    answer = site.ask("/path/static/style.css", {"Accept-Encoding": "gzip, deflate, br"})
+    answer = site.ask("/path/static/style.css", {"Accept-Encoding": BROWSERS})
     assert answer.headers["Content-Encoding"] == expected
     assert answer.headers["Vary"] == "Accept-Encoding"
     assert answer.headers["Content-Type"] == "text/css"
@@ -63,7 +66,7 @@ def test_brotli_is_preferred_where_nginx_has_it(site: Site) -> None:
 @pytest.mark.docker
 @pytest.mark.parametrize("kind", ["compose"])
 def test_an_image_has_the_smallest_twins(site: Site) -> None:
-    answer = site.ask("/path/static/style.css", {"Accept-Encoding": "br"})
+    answer = site.ask("/path/static/style.css", {"Accept-Encoding": BROWSERS})
     assert len(answer.body) == len(brotli.compress(STYLE, quality=11))
     assert len(answer.body) < len(brotli.compress(STYLE, quality=6))
 

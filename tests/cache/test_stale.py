@@ -32,7 +32,18 @@ def test_one_request_renews_a_page_that_many_ask_for(page: Page) -> None:
 
 
 @pytest.mark.parametrize("press", ["host"], indirect=True)
-@pytest.mark.parametrize("now", [{"status": 404}, {"cache_control": "private"}], ids=str)
+@pytest.mark.parametrize(
+    "now",
+    [
+        {"status": 404},
+        {"cache_control": "private"},
+        {"cache_control": "max-age=60"},
+        {"cache_control": "public, max-age=60, must-revalidate"},
+        {"cache_control": "public, max-age=60", "status": 500},
+        {"cache_control": "public, max-age=60", "streamed": True},
+    ],
+    ids=str,
+)
 def test_a_page_that_is_gone_or_private_is_not_shown_for_longer_than_it_said(
     page: Page, now: dict
 ) -> None:
