@@ -97,8 +97,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
             return serve.run(found)
         case "local":
-            from deploy import serve, uwsgi
+            from deploy import debugging, serve, uwsgi
 
+            debugging.check_without_nginx(found)
             serve.refuse_port_in_use(found)
             with serve.own_run_dir(found.run_dir):
                 uwsgi.preflight(found)

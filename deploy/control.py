@@ -46,7 +46,9 @@ async def listen(run_dir: Path, rollout: Callable[[float, Say], Awaitable[None]]
 
     socket_path = run_dir / "control"
     socket_path.unlink(missing_ok=True)  # of one that was killed: RUN_DIR is locked
-    return await asyncio.start_unix_server(answer, socket_path)
+    server = await asyncio.start_unix_server(answer, socket_path)
+    socket_path.chmod(0o600)  # whatever the umask
+    return server
 
 
 def answers(run_dir: Path) -> bool:

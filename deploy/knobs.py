@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from deploy import env_file, mounts
+from deploy import debugging, env_file, mounts
 from deploy.mounts import Mount
 from deploy.refusal import Refusal
 
@@ -138,7 +138,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     if text["ENVIRONMENT"] == "production":
         _require_for_production(text, secret_key, tls)
     if debugger:
-        _guard_debugger(text)
+        debugging.check_guard(text)
 
     knobs = Knobs(
         mounts=mounts.parse(text["MOUNTS"]),
@@ -392,6 +392,11 @@ def _require_for_production(text: Mapping[str, str], secret_key: str, tls: bool)
             f"ENVIRONMENT is 'production' and the secret key {problem}, so somebody could guess"
             " it and sign in as anybody; make one with `openssl rand -hex 32`."
         )
+    if debugging.too_wide(text["TRUSTED_PROXIES"]):
+        raise Refusal(
+            f"ENVIRONMENT is 'production' and TRUSTED_PROXIES is {text['TRUSTED_PROXIES']!r}, which"
+            " is a large part of the Internet; name the addresses of your proxies alone."
+        )
     # A proxy that speaks the PROXY protocol passes connections on as they are, TLS included.
     if not tls and (_yes_or_no(text, "PROXY_PROTOCOL") or not text["TRUSTED_PROXIES"].split()):
         raise Refusal(
@@ -409,23 +414,3 @@ def problem_of_key(key: str) -> str | None:
     if len(set(key)) < 8:
         return "has only a few different characters"
     return None
-
-
-def _guard_debugger(text: Mapping[str, str]) -> None:
-    """The debugger runs any code for whoever has its PIN, so not everybody may come near it."""
-    from deploy.worker.debugger import pin  # loaded where it is switched on, and nowhere else
-
-    pin(text)
-    passwords = Path(text["DEBUG_PASSWORD_FILE"])
-    if not passwords.exists():
-        raise Refusal(
-            f"DEBUG_PASSWORD_FILE is {str(passwords)!r}, which does not exist; make it with"
-            " htpasswd -B -c, or leave it at /dev/null."
-        )
-    guarded = text["DEBUG_ALLOW"].split() or passwords.is_file()
-    if not guarded and not ipaddress.ip_address(text["HTTP_ADDRESS"]).is_loopback:
-        raise Refusal(
-            f"UWSGI_DEBUG is on and HTTP_ADDRESS is {text['HTTP_ADDRESS']!r}, where others reach"
-            " it; set HTTP_ADDRESS=127.0.0.1, or say who may use it with DEBUG_ALLOW or"
-            " DEBUG_PASSWORD_FILE."
-        )

@@ -7,6 +7,7 @@ starts an instance only has to wait until the link leads to it.
 
 import contextlib
 import os
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -73,6 +74,10 @@ def _remove_leftovers(sockets: Path) -> None:
             old = time.time() - path.lstat().st_mtime > _LEFTOVER
             if old and not path.is_symlink() and not listens(path):
                 path.unlink()
+    for path in sockets.glob("*.debug"):
+        old = time.time() - path.lstat().st_mtime > _LEFTOVER
+        if old and not listens(path.with_suffix(".sock")):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def here() -> tuple[Path, str]:

@@ -11,12 +11,13 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from deploy import check, nginx, systemd, uwsgi
-from deploy.knobs import Knobs
+from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
 from deploy.site import Site
 
@@ -138,6 +139,32 @@ def refuse_foreign(run_dir: Path) -> None:
             )
 
 
+def refuse_shared(run_dir: Path) -> None:
+    """Keep out of what other users may have prepared, with a lock, links or sockets of theirs.
+
+    Raises:
+        Refusal: RUN_DIR, or a directory or link on the way to it, can be another user's.
+    """
+    # The checkout's owner could change the code as well.
+    trusted = {0, os.geteuid(), PROJECT.stat().st_uid}
+    for path in {run_dir, run_dir.resolve()}:
+        for entry in (path, *path.parents):
+            if not entry.exists() and not entry.is_symlink():
+                continue
+            squattable = entry == path or entry.parent.stat().st_mode & stat.S_IWOTH
+            if squattable and (owner := entry.lstat().st_uid) not in trusted:
+                raise Refusal(
+                    f"RUN_DIR is {str(run_dir)!r}, and {entry} belongs to user {owner}, who could"
+                    " put files of theirs there; remove it, or name a directory of your own."
+                )
+        if path.is_dir() and path.stat().st_mode & stat.S_IWOTH:
+            raise Refusal(
+                f"RUN_DIR is {str(run_dir)!r}, where every user of this machine can put files (mode"
+                f" {stat.S_IMODE(path.stat().st_mode):04o}); name a directory of your own, such as"
+                f" {str(run_dir / 'site')!r}."
+            )
+
+
 @contextlib.contextmanager
 def own_run_dir(run_dir: Path) -> Iterator[None]:
     """Make ``run_dir`` ready for this start, and keep others out of it until the block ends.
@@ -146,7 +173,9 @@ def own_run_dir(run_dir: Path) -> Iterator[None]:
         Refusal: another one serves from it, it has other things in it, or it cannot be written.
     """
     try:
+        refuse_shared(run_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
+        refuse_shared(run_dir)  # it may have been made meanwhile
         refuse_foreign(run_dir)
         lock = (run_dir / "lock").open("w")
     except OSError as error:

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from deploy import debugging
 from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
 
@@ -45,20 +46,24 @@ def command(knobs: Knobs, section: str = "uwsgi") -> list[str]:
 
 
 def environment(knobs: Knobs, instance: str) -> dict[str, str]:
-    """The environment of that command.
+    """The environment of that command. With the debugger on, its private directory is made, too.
 
     Args:
         knobs: the knobs of this start.
         instance: names this instance's socket; no other instance that runs may have it.
     """
     sockets = knobs.run_dir / "sockets"
-    longest = sockets / f"{instance}.stats"
+    debugger = debugging.directory(sockets, instance)
+    # Each worker has a socket there, with its process id for a name.
+    longest = debugger / "4194304" if knobs.debugger else sockets / f"{instance}.stats"
     if len(os.fsencode(longest)) > _LONGEST_SOCKET_PATH:
         raise Refusal(
             f"RUN_DIR is {str(knobs.run_dir)!r}, too long for the path of a unix socket;"
             " choose a shorter one."
         )
     refuse_open_sockets(sockets)
+    if knobs.debugger:
+        debugging.prepare(debugger, knobs.environment["WERKZEUG_DEBUG_PIN"])
     given = knobs.environment | {
         "INSTANCE": instance,
         "SOCKETS": str(sockets),
@@ -68,6 +73,7 @@ def environment(knobs: Knobs, instance: str) -> dict[str, str]:
     }
     # uWSGI would tell systemd in the name of the service that it is ready.
     given.pop("NOTIFY_SOCKET", None)
+    given.pop("WERKZEUG_DEBUG_PIN", None)  # it is in the private directory
     # Switched off is not there at all: uWSGI and Flask take note of an empty one, too.
     return {name: text for name, text in given.items() if text or name not in _SWITCHES}
 
@@ -84,12 +90,14 @@ def refuse_open_sockets(directory: Path) -> None:
         Refusal: it belongs to somebody else, or lets others in.
     """
     try:
-        found = directory.stat()
+        found = directory.lstat()
     except OSError as error:
         raise Refusal(
             f"{directory}, where the sockets belong, cannot be used ({error.strerror}); mount a"
             " volume there that this user may write to."
         ) from None
+    if not stat.S_ISDIR(found.st_mode):
+        raise Refusal(f"{directory}, where the sockets belong, is no directory; remove it.")
     if found.st_uid not in {0, os.geteuid()}:
         raise Refusal(
             f"{directory} belongs to user {found.st_uid}, who could put another app there; give it"

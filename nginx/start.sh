@@ -44,6 +44,8 @@ case $(echo "$UWSGI_DEBUG" | tr '[:upper:]' '[:lower:]') in
     if [ -f "$DEBUG_PASSWORD_FILE" ]; then
         export DEBUG_PASSWORD_FILE
         fill_in modes/debugger-passwords.conf mode/debugger-passwords.conf
+    else
+        cp modes/debugger-undeclared-proxy.conf mode/
     fi
     ;;
 *)

@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploy.debugging import too_wide
 from tests.servers import PROJECT, free_port
 
 # The status of a refusal, and that of a program that was called in a wrong way.
@@ -295,10 +296,23 @@ PRODUCTION = {
         ({"SECRET_KEY": "0123456789abcdefghi"}, ["fewer than 20 bytes", "openssl rand -hex 32"]),
         ({"SECRET_KEY": "1212" * 10}, ["a few different characters", "openssl rand -hex 32"]),
         ({"SECRET_KEY": "please-change-me-1234567"}, ["stands in examples", "openssl rand"]),
+        (
+            {"TRUSTED_PROXIES": "0.0.0.0/1 128.0.0.0/1"},
+            ["TRUSTED_PROXIES is", "proxies alone"],
+        ),
         ({"UWSGI_DEBUG": "1"}, ["UWSGI_DEBUG is '1'", "leave UWSGI_DEBUG empty"]),
         ({"FLASK_DEBUG": "yes"}, ["FLASK_DEBUG is 'yes'", "leave FLASK_DEBUG empty"]),
     ],
-    ids=["no names", "no key", "short", "monotonous", "example", "the debugger", "tracebacks"],
+    ids=[
+        "no names",
+        "no key",
+        "short",
+        "monotonous",
+        "example",
+        "proxies",
+        "the debugger",
+        "tracebacks",
+    ],
 )
 @pytest.mark.parametrize("command", ["serve", "app"])
 def test_production_is_refused_half_configured(
@@ -308,9 +322,78 @@ def test_production_is_refused_half_configured(
     assert not change.get("SECRET_KEY") or change["SECRET_KEY"] not in error, "the log has the key"
 
 
-def test_a_debugger_that_everybody_reaches_is_refused(bundle: Bundle) -> None:
-    settings = {"UWSGI_DEBUG": "1", "HTTP_ADDRESS": "0.0.0.0"}
-    bundle.refuses(settings, "UWSGI_DEBUG", "'0.0.0.0'", "set HTTP_ADDRESS=127.0.0.1")
+HTPASSWD = "deploy/defaults.env"  # a file, and more is not looked at before nginx reads it
+REACHED_BY_OTHERS = [
+    # the settings, and parts of the sentence
+    ({"HTTP_ADDRESS": "0.0.0.0"}, ["HTTP_ADDRESS is '0.0.0.0'", "set HTTP_ADDRESS=127.0.0.1"]),
+    ({"HTTP_ADDRESS": "::"}, ["HTTP_ADDRESS is '::'", "set HTTP_ADDRESS=127.0.0.1"]),
+    ({"TRUSTED_PROXIES": "127.0.0.1"}, ["TRUSTED_PROXIES is '127.0.0.1'", "DEBUG_ALLOW"]),
+    ({"TRUSTED_PROXIES": "::1", "HTTP_ADDRESS": "::1"}, ["TRUSTED_PROXIES is '::1'"]),
+    (
+        {"TRUSTED_PROXIES": "127.0.0.1", "PROXY_PROTOCOL": "1"},
+        ["TRUSTED_PROXIES is '127.0.0.1'", "DEBUG_PASSWORD_FILE"],
+    ),
+    *(
+        ({"DEBUG_ALLOW": networks}, [f"DEBUG_ALLOW is {networks!r}", "name your own addresses"])
+        for networks in (
+            "0.0.0.0/0",
+            "::/0",
+            "0.0.0.0/1 128.0.0.0/1",
+            "10.0.0.0/8 128.0.0.0/1",
+            "8.0.0.0/7",
+            "2000::/3",
+            "::/1 8000::/1",
+            "2a00::/12",
+            " ".join(f"{n}.0.0.0/8" for n in range(1, 224)),
+            " ".join(f"{n}.0.0.0/9" for n in (1, 2, 3)),
+        )
+    ),
+    (
+        {"DEBUG_ALLOW": "10.0.0.0/8", "TRUSTED_PROXIES": "0.0.0.0/0"},
+        ["TRUSTED_PROXIES is '0.0.0.0/0'", "name your own addresses"],
+    ),
+    (
+        {"DEBUG_PASSWORD_FILE": HTPASSWD, "DEBUG_ALLOW": "0.0.0.0/0"},
+        ["DEBUG_ALLOW is '0.0.0.0/0'", "name your own addresses"],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("settings", "parts"), REACHED_BY_OTHERS, ids=lambda value: str(value)[:60]
+)
+def test_a_debugger_that_others_reach_is_rejected(
+    bundle: Bundle, settings: dict[str, str], parts: list[str]
+) -> None:
+    bundle.refuses({"UWSGI_DEBUG": "1"} | settings, "UWSGI_DEBUG is on", *parts)
+
+
+@pytest.mark.parametrize(
+    "networks",
+    [
+        "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 127.0.0.0/8 fc00::/7 ::1",
+        "8.0.0.0/8",
+        "203.0.113.7 2003::/19",
+    ],
+)
+def test_the_networks_of_one_operator_are_accepted(networks: str) -> None:
+    assert not too_wide(networks)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"HTTP_ADDRESS": "0.0.0.0", "DEBUG_ALLOW": "10.0.0.0/8"},
+        {"HTTP_ADDRESS": "0.0.0.0", "DEBUG_PASSWORD_FILE": HTPASSWD},
+        {"TRUSTED_PROXIES": "127.0.0.1", "DEBUG_ALLOW": "10.0.0.0/8"},
+    ],
+    ids=str,
+)
+def test_without_nginx_the_debugger_is_for_this_machine_alone(
+    bundle: Bundle, settings: dict[str, str]
+) -> None:
+    parts = ["UWSGI_DEBUG is on", "no nginx here", "set HTTP_ADDRESS=127.0.0.1"]
+    bundle.refuses({"UWSGI_DEBUG": "1"} | settings, *parts, command="local")
 
 
 def test_a_file_of_passwords_that_does_not_exist_is_refused(bundle: Bundle) -> None:
@@ -318,10 +401,18 @@ def test_a_file_of_passwords_that_does_not_exist_is_refused(bundle: Bundle) -> N
     bundle.refuses(settings, "DEBUG_PASSWORD_FILE", "nowhere", "htpasswd")
 
 
-@pytest.mark.parametrize("pin", ["off", "12a", "123 456"])
-def test_a_pin_that_is_no_number_is_refused(bundle: Bundle, pin: str) -> None:
+@pytest.mark.parametrize(
+    "pin",
+    [
+        *("1", "off", "OFF", "none", "-", "---", "12345", "123-456-789", "000000"),
+        *("1" * 99, "ab" * 30, "123-456-789-123-456-789", "a2c4e6g8i0k2m4o6q8s"),
+        *("abcd 2345 efgh 6789 ijkl", "\u0661\u0662\u0663\u0664" * 9, "\u00b2" * 30),
+        *("abcd-2345-efgh-6789-ijkl;", "abcd-2345-efgh-6789-ijkl\n"),
+    ],
+)
+def test_a_pin_that_could_be_guessed_is_rejected(bundle: Bundle, pin: str) -> None:
     settings = {"UWSGI_DEBUG": "1", "WERKZEUG_DEBUG_PIN": pin}
-    bundle.refuses(settings, "WERKZEUG_DEBUG_PIN", pin, "write digits")
+    bundle.refuses(settings, f"WERKZEUG_DEBUG_PIN is {pin!r}", "could be guessed", "leave it empty")
 
 
 # --- Apps ---
@@ -451,6 +542,85 @@ def test_a_run_dir_that_uwsgi_would_misread_is_refused(bundle: Bundle, character
     # With a colon, uWSGI would listen on a TCP port, where anybody could run code.
     run_dir = f"{bundle.folder}/a{character}b"
     bundle.refuses({"RUN_DIR": run_dir}, "RUN_DIR", repr(character), "name another folder")
+
+
+def planted_directory(path: Path, _bundle: Bundle) -> str:
+    path.mkdir()
+    os.chown(path, STRANGER, STRANGER)
+    return str(path)
+
+
+def planted_link(path: Path, bundle: Bundle) -> str:
+    (bundle.folder / "elsewhere").mkdir()
+    path.symlink_to(bundle.folder / "elsewhere")
+    os.lchown(path, STRANGER, STRANGER)
+    return str(path)
+
+
+def planted_dangling_link(path: Path, bundle: Bundle) -> str:
+    path.symlink_to(bundle.folder / "nowhere")
+    os.lchown(path, STRANGER, STRANGER)
+    return str(path)
+
+
+def planted_parent(path: Path, bundle: Bundle) -> str:
+    return planted_directory(path, bundle) + "/run"
+
+
+def planted_parent_link(path: Path, bundle: Bundle) -> str:
+    return planted_link(path, bundle) + "/run"
+
+
+def link_to_a_planted_directory(path: Path, bundle: Bundle) -> str:
+    planted_directory(path, bundle)
+    (bundle.folder / "ours").symlink_to(path)
+    return str(bundle.folder / "ours")
+
+
+STRANGER = 12345
+PLANTED = [
+    *(planted_directory, planted_link, planted_dangling_link),
+    *(planted_parent, planted_parent_link, link_to_a_planted_directory),
+]
+
+
+@pytest.fixture
+def shared_directory(bundle: Bundle) -> Path:
+    """One like /tmp, where every user can make files."""
+    path = bundle.folder / "shared"
+    path.mkdir()
+    path.chmod(0o1777)
+    return path
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what another user has made")
+@pytest.mark.parametrize("command", ["serve", "local"])
+@pytest.mark.parametrize("plant", PLANTED)
+def test_a_run_dir_that_another_user_has_prepared_is_rejected(
+    bundle: Bundle, shared_directory: Path, plant: Callable[[Path, Bundle], str], command: str
+) -> None:
+    run_dir = plant(shared_directory / "site", bundle)
+    parts = [f"RUN_DIR is {run_dir!r}", f"belongs to user {STRANGER}", "name a directory"]
+    bundle.refuses({"RUN_DIR": run_dir}, *parts, command=command)
+    assert not (bundle.folder / "elsewhere" / "run").exists()
+    assert not (bundle.folder / "nowhere").exists()
+
+
+@pytest.mark.parametrize("command", ["serve", "local"])
+def test_a_run_dir_that_every_user_can_write_to_is_rejected(
+    bundle: Bundle, shared_directory: Path, command: str
+) -> None:
+    (shared_directory / "lock").touch()
+    run_dir = str(shared_directory)
+    parts = [f"RUN_DIR is {run_dir!r}", "mode 1777", f"{run_dir}/site"]
+    bundle.refuses({"RUN_DIR": run_dir}, *parts, command=command)
+
+
+def test_a_run_dir_that_is_made_in_a_shared_directory_is_served_from(
+    bundle: Bundle, shared_directory: Path
+) -> None:
+    with serving(bundle, {"RUN_DIR": str(shared_directory / "site")}):
+        pass
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o2751, 0o2752, 0o777])

@@ -20,6 +20,7 @@ def run_dir(knobs: Knobs) -> Iterator[Finding]:
         yield error(
             serve.unwritable(knobs.run_dir, f"{there} is no folder that this user can write to")
         )
+    serve.refuse_shared(knobs.run_dir)
     serve.refuse_foreign(knobs.run_dir)
     for folder in (there, *there.parents):
         mode = folder.stat().st_mode

@@ -4,7 +4,8 @@ import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.checks.finding import Finding, error, warning
+from deploy import debugging
+from deploy.checks.finding import Finding, warning
 from deploy.knobs import Knobs, problem_of_key, usable_cpus
 
 _MAKE_KEY = "set it to what `openssl rand -hex 32` prints"
@@ -33,12 +34,7 @@ def _secret_key(knobs: Knobs) -> Iterator[Finding]:
 def _debugging(knobs: Knobs) -> Iterator[Finding]:
     # A proxy on this machine brings strangers to 127.0.0.1, too.
     open_to_others = not _loopback(knobs) or knobs.given["TRUSTED_PROXIES"].split()
-    if everybody := _everybody(knobs, "DEBUG_ALLOW") if knobs.debugger else "":
-        yield error(
-            f"UWSGI_DEBUG is on and DEBUG_ALLOW has {everybody!r}, which is everybody, and whoever"
-            " has the PIN runs code here; name your own addresses."
-        )
-    elif open_to_others or knobs.environment_name != "development":
+    if open_to_others or knobs.environment_name != "development":
         place = (
             f"with ENVIRONMENT {knobs.environment_name!r} and HTTP_ADDRESS {knobs.http_address!r}"
         )
@@ -62,10 +58,10 @@ def _clients(knobs: Knobs) -> Iterator[Finding]:
             " host name in the app's links; name the hosts you serve, as in"
             " SERVER_NAMES=example.com."
         )
-    if everybody := _everybody(knobs, "TRUSTED_PROXIES"):
+    if debugging.too_wide(proxies := knobs.given["TRUSTED_PROXIES"]):  # production rejects it
         yield warning(
-            f"TRUSTED_PROXIES has {everybody!r}, so everybody is believed about client, scheme and"
-            " host; name the addresses of your proxies alone."
+            f"TRUSTED_PROXIES is {proxies!r}, a large part of the Internet, from which forwarded"
+            " headers can be spoofed; name the addresses of your proxies alone."
         )
 
 
@@ -86,12 +82,6 @@ def _workers(knobs: Knobs) -> Iterator[Finding]:
 
 def _loopback(knobs: Knobs) -> bool:
     return ipaddress.ip_address(knobs.http_address).is_loopback
-
-
-def _everybody(knobs: Knobs, name: str) -> str:
-    """The first network in a knob that is all there is."""
-    words = knobs.given[name].split()
-    return next((word for word in words if not ipaddress.ip_network(word).prefixlen), "")
 
 
 def _memory_limit() -> int | None:

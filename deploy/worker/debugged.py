@@ -6,12 +6,12 @@ nobody imports this.
 
 import os
 import sys
+from pathlib import Path
 
-import uwsgi
 from flask import Flask, appcontext_pushed
 
-from deploy import mounts
-from deploy.worker.debugger import Debugger, Tracebacks, banner, pin, trusted_hosts
+from deploy import debugging, mounts
+from deploy.worker.debugger import Debugger, Tracebacks, banner, trusted_hosts
 from deploy.worker.handover import Handover
 
 
@@ -24,15 +24,16 @@ def _let_exceptions_out(app: Flask, **_: object) -> None:
 # By signal, so that it reaches every Flask app, however deep in middleware it sits.
 appcontext_pushed.connect(_let_exceptions_out)
 
-_tracebacks = Tracebacks()
-_handover = Handover(uwsgi.masterpid())
-_pin = pin(os.environ)
+_private = debugging.directory(Path(os.environ["SOCKETS"]), os.environ["INSTANCE"])
+_tracebacks, _handover = Tracebacks(), Handover(_private)
+_pin, _key = (_private / "pin").read_text(), (_private / "key").read_bytes()
 _hosts = trusted_hosts(os.environ["SERVER_NAMES"])
+_banner = banner(_pin, _hosts, os.environ)
 
 for _number, _mount in enumerate(mounts.parse(os.environ["MOUNTS"])):
     globals()[f"app_{_number}"] = Debugger(
-        mounts.load(_mount), _tracebacks, _handover, _pin, _hosts
+        mounts.load(_mount), _tracebacks, _handover, _pin, _key, _hosts
     )
 
 if _handover.tally("starts") == 1:  # not in every worker, where each loads its own app
-    print(banner(_pin, _hosts), file=sys.stderr, flush=True)
+    print(_banner, file=sys.stderr, flush=True)

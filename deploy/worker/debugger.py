@@ -12,27 +12,31 @@ This rests on methods of Werkzeug 3.1 that have public names, but are not docume
 """
 
 import gc
-import hashlib
 import hmac
 import io
+import json
 import os
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from contextvars import Context
 from dataclasses import dataclass, field
-from pathlib import Path
+from string import printable
 from traceback import format_exception_only
 from typing import IO, Any
+from urllib.parse import quote
 
 from markupsafe import escape
 from werkzeug import Request, Response
 from werkzeug.debug import DebuggedApplication
 from werkzeug.debug.console import Console, ThreadedStream
 from werkzeug.debug.tbtools import DebugFrameSummary, DebugTraceback
+from werkzeug.http import parse_cookie
 
+from deploy import mounts
 from deploy.refusal import Refusal
 from deploy.worker.handover import Gone, Handover
 
@@ -44,6 +48,8 @@ COLLECT_AFTER = 20
 BODY = 1024 * 1024
 # Wrong PINs, in all workers together, after which no PIN is taken until the next start.
 GUESSES = 10
+# Seconds after which the PIN is asked for again.
+SIGNED_IN = 7 * 24 * 3600
 # Seconds that a command waits for an earlier one on the same traceback.
 PATIENCE = 10
 
@@ -140,6 +146,7 @@ class Debugger(DebuggedApplication):
         tracebacks: where this worker keeps its own; one for all mounts.
         handover: the way to the other workers; one for all mounts.
         pin: the PIN; the same in every worker and for all mounts.
+        key: what cookies are signed with, likewise.
         hosts: host names that may use consoles; one that begins with a dot includes subdomains.
 
     Raises:
@@ -148,7 +155,13 @@ class Debugger(DebuggedApplication):
     """
 
     def __init__(
-        self, app: Any, tracebacks: Tracebacks, handover: Handover, pin: str, hosts: list[str]
+        self,
+        app: Any,
+        tracebacks: Tracebacks,
+        handover: Handover,
+        pin: str,
+        key: bytes,
+        hosts: list[str],
     ) -> None:
         if any(isinstance(a, DebuggedApplication) for a in (app, getattr(app, "wsgi_app", None))):
             raise Refusal(
@@ -156,19 +169,38 @@ class Debugger(DebuggedApplication):
                 " take that out of the app, it is not needed."
             )
         super().__init__(app, evalex=True, pin_logging=False)
-        self.pin = pin
+        self.pin, self.key = pin, key
         self.trusted_hosts = hosts
         self.tracebacks = tracebacks
         self.handover = handover
 
     @property
     def pin_cookie_name(self) -> str:
-        """The cookie of those who gave the PIN. Its name is as hard to guess as the PIN."""
-        return f"__debugger_{_digest('cookie', self.pin)[:20]}"
+        """The cookie of those who gave the PIN; another one for each start, like its value.
+
+        So a cookie from before the last start is no wrong guess.
+        """
+        return f"__debugger_{self._sign('name')[:20]}"
+
+    def check_pin_trust(self, environ: dict[str, Any]) -> bool:
+        """Whether a request has that cookie. A wrong one is counted with the wrong PINs."""
+        cookie = parse_cookie(environ).get(self.pin_cookie_name)
+        if cookie is None:
+            return False
+        begun, _, signature = cookie.partition("|")
+        if not hmac.compare_digest(signature.encode(), self._sign(begun).encode()):
+            self.handover.tally("guesses")
+            return False
+        return time.time() < int(begun) + SIGNED_IN
+
+    def _sign(self, text: str) -> str:
+        return hmac.digest(self.key, text.encode(), "sha256").hex()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer a command, or else let the app answer."""
-        request = Request(environ, populate_request=False)
+        # Werkzeug decodes %FF, but not a raw byte that is no UTF-8, which may be meant for the app.
+        query = quote(environ.get("QUERY_STRING", ""), safe=printable, encoding="latin-1")
+        request = Request(environ | {"QUERY_STRING": query}, populate_request=False)
         if "QUERY_STRING" not in environ and "?" in environ.get("REQUEST_URI", ""):
             # uWSGI leaves out what does not fit into its buffer: it may have been a command.
             return Response("The URL is too long.", 414)(environ, start_response)
@@ -176,11 +208,18 @@ class Debugger(DebuggedApplication):
             return self.debug_application(environ, start_response)
         # Whoever types "resource" into a console sends a frame with it.
         if request.args.get("cmd") == "resource" and "frm" not in request.args:
-            response = self.get_resource(request, request.args.get("f", ""))
+            response = self.resource(request)
         else:
             response = self.answer_in_owner(request)
             response.cache_control.no_store = True
         return response(environ, start_response)
+
+    def resource(self, request: Request) -> Response:
+        """A script or picture of the page."""
+        try:
+            return self.get_resource(request, request.args.get("f", ""))
+        except (OSError, ValueError):  # no name of a file: too long, or with a NUL in it
+            return Response(status=404)
 
     def answer_in_owner(self, request: Request) -> Response:
         """Answer a command, in this worker or in the one that its secret names."""
@@ -220,17 +259,27 @@ class Debugger(DebuggedApplication):
 
     def pin_auth(self, request: Request) -> Response:
         """Take a PIN. All guesses of all workers are counted, before they are looked at."""
-        if not self.check_pin_trust(request.environ):
+        if self.check_pin_trust(request.environ):
+            right, exhausted = True, False
+        else:
             exhausted = self.handover.tally("guesses") > GUESSES
             guess = request.args.get("pin", "").strip().replace("-", "")
             right = hmac.compare_digest(guess.encode(), self.pin.replace("-", "").encode())
-            if exhausted or not right:
-                return Response(
-                    f'{{"auth": false, "exhausted": {str(exhausted).lower()}}}',
-                    mimetype="application/json",
-                )
+            right = right and not exhausted
+        response = Response(
+            json.dumps({"auth": right, "exhausted": exhausted}), mimetype="application/json"
+        )
+        if right:
             self.handover.forget_tally("guesses")
-        return super().pin_auth(request)
+            begun = str(int(time.time()))
+            response.set_cookie(
+                self.pin_cookie_name,
+                f"{begun}|{self._sign(begun)}",
+                httponly=True,
+                samesite="Strict",
+                secure=request.is_secure,
+            )
+        return response
 
     def debug_application(self, environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
         """Let the app answer; show and keep what it raises."""
@@ -278,36 +327,6 @@ class Debugger(DebuggedApplication):
         return page
 
 
-def pin(environ: Mapping[str, str]) -> str:
-    """The PIN: ``WERKZEUG_DEBUG_PIN``, or else one that stays the same on this machine.
-
-    Werkzeug's own would be another in each process where there is no network interface (it asks
-    ``uuid.getnode()``), and another in each login session (it reads ``/proc/self/cgroup``).
-
-    Raises:
-        Refusal: ``WERKZEUG_DEBUG_PIN`` is no PIN, "off" among others; or there is nothing to
-            make one of.
-    """
-    chosen = environ.get("WERKZEUG_DEBUG_PIN", "")
-    if chosen:
-        if not chosen.isascii() or not chosen.replace("-", "").isdecimal():
-            raise Refusal(
-                f"WERKZEUG_DEBUG_PIN is {chosen!r}; write digits, with or without dashes, as in"
-                " 123-456-789. The PIN cannot be switched off."
-            )
-        return chosen
-    for name in "/etc/machine-id", "/proc/sys/kernel/random/boot_id":
-        with suppress(OSError):
-            if machine := Path(name).read_text().strip():
-                break
-    else:
-        raise Refusal("This machine has no id to make a PIN of; set WERKZEUG_DEBUG_PIN.")
-    # The host name tells containers apart, which may have all the rest in common.
-    number = int(_digest(machine, os.uname().nodename, os.getuid(), environ["MOUNTS"]), 16)
-    digits = f"{number % 10**9:09}"
-    return f"{digits[:3]}-{digits[3:6]}-{digits[6:]}"
-
-
 def trusted_hosts(server_names: str) -> list[str]:
     """The host names in ``SERVER_NAMES``, as Werkzeug writes them; this machine's if it is empty.
 
@@ -318,19 +337,19 @@ def trusted_hosts(server_names: str) -> list[str]:
     return names or [".localhost", "127.0.0.1"]
 
 
-def banner(pin: str, hosts: list[str]) -> str:
+def banner(pin: str, hosts: list[str], environ: Mapping[str, str]) -> str:
     """What the log says when the debugger starts."""
+    tls = environ["TLS_CERTIFICATE"] != os.devnull
+    scheme, port = ("https", "HTTPS_PORT") if tls else ("http", "HTTP_PORT")
+    path = mounts.parse(environ["MOUNTS"])[0].prefix
+    urls = [f"{scheme}://{host.lstrip('.')}:{environ[port]}{path}/" for host in hosts]
     return (
         "\n*** UWSGI_DEBUG is on: this instance runs any code for whoever has the PIN. ***\n"
         f"*** Debugger PIN: {pin}\n"
-        f"*** Consoles work at: {' '.join(hosts)}\n"
+        f"*** Consoles work at: {' '.join(urls)}\n"
     )
 
 
 def _html(html: str, status: int) -> Response:
     # What people print may hold halves of surrogate pairs, which UTF-8 cannot say.
     return Response(html.encode(errors="replace"), status, mimetype="text/html")
-
-
-def _digest(*words: object) -> str:
-    return hashlib.blake2b(repr(words).encode(), digest_size=16).hexdigest()

@@ -6,21 +6,13 @@ workers that came later.
 
 import json
 import os
-import shutil
 import socket
-import stat
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingMixIn, UnixStreamServer
 from threading import Lock, Thread
 
 from werkzeug import Request, Response
-
-from deploy.refusal import Refusal
-
-# What a unix socket's address holds (sun_path in unix(7)), less "/", a process id and the NUL.
-_LONGEST_DIRECTORY = 108 - 1 - 7 - 1
 
 
 class Gone(Exception):
@@ -31,30 +23,11 @@ class Handover:
     """What the workers of one uWSGI share, from its start to its end (a reload is no end).
 
     Args:
-        master: the process id of uWSGI's master.
-
-    Raises:
-        Refusal: somebody else has made the directory, and could listen in; or its path is longer
-            than a unix socket's may be.
+        directory: the private one, made by ``deploy.debugging`` before uWSGI starts.
     """
 
-    def __init__(self, master: int) -> None:
-        parent, prefix = Path(tempfile.gettempdir()), f"debugger-{os.getuid()}-"
-        self.directory = parent / f"{prefix}{master}-{_start_of(master)}"
-        if len(os.fsencode(self.directory)) > _LONGEST_DIRECTORY:
-            raise Refusal(f"TMPDIR is {str(parent)!r}, too long for a unix socket; choose another.")
-        try:
-            self.directory.mkdir(mode=0o700)
-        except FileExistsError:
-            found = self.directory.lstat()
-            if found.st_uid != os.getuid() or found.st_mode != stat.S_IFDIR | 0o700:
-                raise Refusal(
-                    f"{self.directory} is not a private directory of this user; remove it."
-                ) from None
-        for other in parent.glob(f"{prefix}*"):
-            pid, _, start = other.name.removeprefix(prefix).partition("-")
-            if start != _start_of(int(pid)):  # that uWSGI has ended, and cannot tidy up any more
-                shutil.rmtree(other, ignore_errors=True)
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self._starting = Lock()
         self._server: _Server | None = None
 
@@ -116,15 +89,3 @@ class _Question(StreamRequestHandler):
         response = self.server.answer(Request(json.loads(self.rfile.readline())))
         answer = response.status, list(response.headers), response.get_data(as_text=True)
         self.wfile.write(json.dumps(answer).encode())
-
-
-def _start_of(pid: int) -> str:
-    """When a process began, in clock ticks since the machine did; empty when there is none.
-
-    Together with the process id that names a uWSGI for good: a reload changes neither.
-    """
-    try:
-        stat_line = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    return stat_line.rpartition(")")[2].split()[19]  # field 22 of proc_pid_stat(5)

@@ -4,12 +4,10 @@ import http.client
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,9 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
+from deploy import debugging
+
 PROJECT = Path(__file__).resolve().parent.parent.parent
 APPS = Path(__file__).parent / "apps"
-PIN = "123-456-789"
+PIN = "abcd-2345-efgh-6789-ijkl"
 
 # What uwsgi.ini says about how an app is run, without nginx in front of it.
 SETTINGS = """\
@@ -63,13 +63,15 @@ class Server:
     """A uWSGI on a free port.
 
     ``mounts`` is the value of MOUNTS, or a dictionary that is mounted as it is, without the
-    debugger. ``options`` are uWSGI's; ``environment`` adds to this process's own.
+    debugger. ``options`` are uWSGI's; ``environment`` adds to this process's own. With an empty
+    ``pin`` there is a random one.
     """
 
     directory: Path
     mounts: str | dict[str, str] = "/path=failing:app"
     options: tuple[str, ...] = ("--workers=4", "--threads=4")
     environment: dict[str, str] = field(default_factory=dict)
+    pin: str = PIN
     process: subprocess.Popen | None = None
 
     def __post_init__(self):
@@ -82,6 +84,11 @@ class Server:
         self.ini = self.directory / f"{self.port}.ini"
         self.ini.write_text(SETTINGS)
 
+    @property
+    def private(self):
+        """The directory that its workers share."""
+        return debugging.directory(self.directory, str(self.port))
+
     def start(self):
         targets = self.mounts
         if isinstance(targets, str):
@@ -91,13 +98,17 @@ class Server:
             }
         environment = {
             "UWSGI_DEBUG": "1",
-            "WERKZEUG_DEBUG_PIN": PIN,
             "SERVER_NAMES": "",
+            "HTTP_PORT": str(self.port),
+            "TLS_CERTIFICATE": "/dev/null",
+            "SOCKETS": str(self.directory),
+            "INSTANCE": str(self.port),
             "MOUNTS": self.mounts if isinstance(self.mounts, str) else "",
             "RUNS": str(self.runs_file),
             "PYTHONPATH": f"{PROJECT}:{APPS}:{self.directory}",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
+        debugging.prepare(self.private, self.pin)
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -140,8 +151,6 @@ class Server:
             for pid in workers:
                 os.kill(pid, signal.SIGKILL)
             self.process.wait()
-        for left in Path(tempfile.gettempdir()).glob(f"debugger-*-{self.process.pid}-*"):
-            shutil.rmtree(left)
 
     def reload(self):
         """Send SIGHUP, and wait for new workers."""

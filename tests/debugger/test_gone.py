@@ -2,11 +2,12 @@
 
 import os
 import signal
+import socket
 from urllib.parse import quote
 
 import pytest
 
-from tests.debugger.debugged_uwsgi import until
+from tests.debugger.debugged_uwsgi import PIN, until
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_a_wrong_secret_is_gone(failed_once):
     for secret in never_given + paths + almost:
         for arguments in (
             {"cmd": "1 + 1", "frm": failed_once.frames[-1]},
-            {"cmd": "pinauth", "pin": "123-456-789"},
+            {"cmd": "pinauth", "pin": PIN},
             {"cmd": "printpin"},
             {"cmd": "anything else"},
             {},
@@ -110,7 +111,7 @@ def test_the_pages_of_a_recycled_worker_are_gone_and_new_ones_work(uwsgi):
 def test_the_newest_500_frames_are_kept_and_older_ones_are_gone(uwsgi):
     server = uwsgi(options=("--workers=1", "--threads=2"))
     pages = [server.fail(f"/path/view/{n}", pin=None) for n in range(90)]
-    pages[-1].enter("123-456-789")
+    pages[-1].enter(PIN)
     for page in pages:
         page.cookie = pages[-1].cookie
     alive = [page.command("token").status == 200 for page in pages]
@@ -150,3 +151,71 @@ def test_pictures_and_scripts_come_from_any_worker_also_when_the_owner_is_dead(f
     for name in ("", "nothing.js", "../__init__.py", quote("../console.py", safe="")):
         answer = failed_once.server.get(f"/path/?__debugger__=yes&cmd=resource&f={name}")
         assert answer.status == 404, name
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("cmd=resource&f=a%00", 404),
+        ("cmd=resource&f=%00", 404),
+        ("cmd=resource&f=" + "a" * 5000, 404),
+        ("cmd=resource&f=..", 404),
+        ("cmd=resource&f=.", 404),
+        ("cmd=resource&f=../", 404),
+        ("cmd=resource&f=../../../../etc/passwd", 404),
+        ("cmd=resource&f=%ff%fe", 404),
+        ("cmd=resource&f=\xff", 404),
+        ("cmd=resource&f=%ED%A0%80", 404),
+        ("cmd=resource&f", 404),
+        ("cmd=resource", 404),
+        ("", 410),
+        ("cmd=", 410),
+        ("cmd=\xff", 410),
+        ("cmd=pinauth", 410),
+        ("cmd=pinauth&s=", 410),
+        ("cmd=printpin&s=%00", 410),
+        ("s=" + "9" * 6000, 410),
+        ("s=-1-x", 410),
+        ("s=1e5-x", 410),
+        ("s=%EF%BC%91-x", 410),
+        ("s=\xff-x", 410),
+        ("s={owner}-%00", 410),
+        ("s={secret}&frm={frame}&cmd=1", 403),
+        ("s={secret}&frm=" + "9" * 6000, 403),
+        ("s={secret}&cmd=pinauth", 200),
+        ("s={secret}&cmd=pinauth&pin=\xff", 200),
+        ("s={secret}&cmd=pinauth&pin=%ED%A0%80", 200),
+        ("s={secret}&cmd=pinauth&pin=%00", 200),
+        ("signed in&s={secret}&frm=" + "9" * 6000 + "&cmd=1", 410),
+        ("signed in&s={secret}&frm=-1&cmd=1", 410),
+        ("signed in&s={secret}&frm=1e9&cmd=1", 410),
+        ("signed in&s={secret}&frm=%00&cmd=1", 410),
+        ("signed in&s={secret}&cmd=1", 410),
+        ("signed in&s={secret}&frm={frame}", 200),
+        ("signed in&s={secret}&frm={frame}&cmd=%00", 200),
+        ("signed in&s={secret}&frm={frame}&cmd='\xff'", 200),
+        ("signed in&s={secret}&frm={frame}&cmd=%ED%A0%80", 200),
+        ("signed in&s={secret}&frm={frame}&cmd=chr(55296)", 200),
+        ("signed in&s={secret}&frm={frame}&cmd=" + "(" * 900, 200),
+        ("signed in&s={secret}&frm={frame}&cmd=print(chr(0))", 200),
+    ],
+    ids=lambda value: str(value)[:50].encode("unicode_escape").decode(),
+)
+def test_any_input_to_the_debugger_has_a_status(shared_server, query, status):
+    page = shared_server.fail("/path/view/a-token")
+    query = query.format(secret=page.secret, frame=page.frames[-1], owner=page.owner)
+    headers = {"Cookie": page.cookie} if query.startswith("signed in") else {}
+    query = query.removeprefix("signed in&")
+    for _ in range(4):  # so that some come to another worker
+        sent = f"GET /path/view/x?__debugger__=yes&{query} HTTP/1.0\r\nHost: localhost\r\n"
+        sent += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        with socket.create_connection(("127.0.0.1", shared_server.port), timeout=60) as connection:
+            connection.sendall(f"{sent}\r\n".encode("latin-1"))
+            line = connection.makefile("rb").readline()
+        assert line.split()[1:2] == [str(status).encode()], line
+
+
+def test_raw_bytes_in_a_query_come_to_the_app_as_they_are(shared_server):
+    with socket.create_connection(("127.0.0.1", shared_server.port), timeout=60) as connection:
+        connection.sendall(b"GET /path/fine/x?a=\xff%FF HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        assert connection.makefile("rb").readline().split()[1] == b"200"

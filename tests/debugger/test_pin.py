@@ -1,17 +1,18 @@
 """Who may use a console: whoever has the PIN, on a host name that is ours."""
 
 import random
+import re
 import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from deploy.debugging import check_pin
 from deploy.worker.debugger import trusted_hosts
 from tests.debugger.debugged_uwsgi import PIN
 
 BANNER = "this instance runs any code for whoever has the PIN"
-MADE_HERE = {"WERKZEUG_DEBUG_PIN": ""}
 SMALL = ("--workers=2", "--threads=2")
 LAZY = (*SMALL, "--lazy-apps")
 
@@ -22,7 +23,7 @@ def pin_in(log):
 
 @pytest.mark.parametrize("options", [SMALL, LAZY], ids=["prefork", "lazy-apps"])
 def test_the_pin_is_shown_once_and_is_the_same_in_all_workers_and_after_a_reload(uwsgi, options):
-    server = uwsgi(options=options, environment=MADE_HERE)
+    server = uwsgi(options=options, pin="")
     for page in server.fail_in_all_workers():
         assert page.enter(pin_in(server.log)) == {"auth": True, "exhausted": False}
     server.reload()
@@ -33,28 +34,77 @@ def test_the_pin_is_shown_once_and_is_the_same_in_all_workers_and_after_a_reload
     assert server.log.count(pin_in(server.log)) == 1
 
 
-def test_the_pin_is_the_same_after_a_restart_and_another_for_other_mounts(uwsgi):
-    pins = []
-    for mounts in ("/path=failing:app", "/path=failing:app", "/other=failing:app"):
-        server = uwsgi(mounts=mounts, options=SMALL, environment=MADE_HERE)
-        pins.append(pin_in(server.log))
+def test_each_start_has_a_random_pin_of_80_bits_and_cookies_of_its_own(uwsgi):
+    starts = set()
+    for _ in range(2):
+        server = uwsgi(options=SMALL, pin="")
+        assert re.fullmatch("[a-z2-7]{4}(-[a-z2-7]{4}){3}", pin_in(server.log))
+        page = server.fail("/path/view/a-token", pin=pin_in(server.log))
+        starts |= {pin_in(server.log), *page.cookie.split("=")}
         server.stop()
-    assert [len(pin.replace("-", "")) for pin in pins] == [9, 9, 9]
-    assert pins[0] == pins[1] != pins[2]
+    assert len(starts) == 6, "a PIN, or a cookie's name or value, is the same after a restart"
 
 
-@pytest.mark.parametrize("pin", ["12345", "123-456-789", "000000"])
+def test_a_cookie_does_not_follow_from_the_pin(uwsgi):
+    servers = [uwsgi(options=SMALL), uwsgi(options=SMALL)]
+    cookies = [server.fail("/path/view/x").cookie for server in servers]
+    for server, of_the_other in zip(servers, reversed(cookies), strict=True):
+        page = server.fail("/path/view/x", pin=None)
+        page.cookie = of_the_other
+        assert page.command("token").status == 403
+
+
+@pytest.mark.parametrize(
+    "pin", ["abcd-2345-efgh-6789-ijkl", "1234567890" * 3, "0f" + "1a2b3c4d" * 4]
+)
 def test_a_pin_of_ones_own_is_taken_with_and_without_dashes(uwsgi, pin):
-    server = uwsgi(options=SMALL, environment={"WERKZEUG_DEBUG_PIN": pin})
+    check_pin(pin)
+    server = uwsgi(options=SMALL, pin=pin)
     for written in (pin, pin.replace("-", ""), f" {pin[:2]}-{pin[2:]} "):
         page = server.fail("/path/view/a-token", pin=written)
         assert page.evaluate("token") == "&#39;a-token&#39;"
 
 
-@pytest.mark.parametrize("pin", ["off", "OFF", "none", "-", "---", "12a4", "١٢٣٤", "²²²"])
-def test_the_pin_cannot_be_switched_off_nor_be_anything_else_than_digits(refused, pin):
-    log = refused(options=SMALL, environment={"WERKZEUG_DEBUG_PIN": pin})
-    assert f"WERKZEUG_DEBUG_PIN is {pin!r}; write digits" in log
+def wrong_cookies(page):
+    """Cookies that come close to the right one, but for its value."""
+    name, _, value = page.cookie.partition("=")
+    begun, _, signature = value.partition("|")
+    for wrong in (
+        "",
+        "x",
+        "|",
+        f"{begun}|",
+        f"9999999999|{signature}",
+        f"{begun}|{signature[:-1]}",
+    ):
+        yield f"{name}={wrong}"
+    yield "; ".join([f"{name}={begun}|{n:064x}" for n in range(40)])
+
+
+def test_wrong_cookies_are_counted_with_wrong_pins_wherever_they_come_in(uwsgi):
+    server = uwsgi(options=("--workers=4", "--threads=4"))
+    insider = server.fail("/path/view/insider")
+    stranger = server.fail("/path/view/stranger", pin=None)
+    wrong = list(wrong_cookies(insider))
+    for number, cookie in enumerate(wrong):
+        stranger.cookie = cookie
+        if number % 2:
+            assert stranger.command("token").status == 403
+        else:
+            assert not server.fail("/path/view/x", {"Cookie": cookie}, pin=None).is_trusted
+    stranger.cookie = ""
+    for _ in range(10 - len(wrong)):
+        assert stranger.enter("1234") == {"auth": False, "exhausted": False}
+    assert stranger.enter(PIN) == {"auth": False, "exhausted": True}
+    assert insider.evaluate("token") == "&#39;insider&#39;"
+
+
+def test_cookies_from_before_a_restart_are_no_wrong_guesses(uwsgi):
+    server = uwsgi(options=SMALL)
+    old = "; ".join(f"__debugger_{n:020x}=1|{n:064x}" for n in range(20))
+    for _ in range(12):
+        server.fail("/path/view/x", {"Cookie": old}, pin=None)
+    assert server.fail("/path/view/x", pin=None).enter(PIN)["auth"]
 
 
 @pytest.mark.parametrize("options", [SMALL, LAZY], ids=["prefork", "lazy-apps"])
@@ -95,7 +145,7 @@ def test_guesses_at_once_are_not_more_guesses_and_tie_up_no_threads(uwsgi):
 
 
 @pytest.mark.parametrize(
-    "pin", ["", "x", "123-456-78", "123-456-7890", "\uff11\uff12\uff13456789", "\0", "9" * 9999]
+    "pin", ["", "x", PIN[:-1], PIN + "0", PIN.upper(), "\uff41" + PIN[1:], "\0", "9" * 9999]
 )
 def test_a_wrong_pin_opens_nothing(uwsgi, pin):
     page = uwsgi(options=SMALL).fail("/path/view/a-token", pin=None)
@@ -173,44 +223,9 @@ def test_no_value_of_server_names_trusts_every_host():
 
 
 def test_the_workers_meet_in_a_directory_that_only_this_user_can_enter(uwsgi, tmp_path):
-    server = uwsgi(options=SMALL, environment={"TMPDIR": str(tmp_path)})
+    server = uwsgi(options=SMALL, environment={"TMPDIR": str(tmp_path / "nowhere")})
     page = server.fail("/path/view/a-token")
-    socket = next(tmp_path.glob(f"debugger-*/{page.owner}"))
-    assert socket.is_socket()
-    assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
-
-
-def test_the_directory_of_a_uwsgi_that_has_ended_is_removed_by_the_next_one(uwsgi, tmp_path):
-    def directories():
-        return {path.name.split("-")[2] for path in tmp_path.glob("debugger-*")}
-
-    first = uwsgi(options=SMALL, environment={"TMPDIR": str(tmp_path)})
-    second = uwsgi(options=SMALL, environment={"TMPDIR": str(tmp_path)})
-    assert directories() == {str(first.process.pid), str(second.process.pid)}
-    first.stop()
-    third = uwsgi(options=SMALL, environment={"TMPDIR": str(tmp_path)})
-    assert directories() == {str(second.process.pid), str(third.process.pid)}
-
-
-def test_a_directory_that_somebody_else_has_made_is_refused(monkeypatch, tmp_path):
-    from deploy.refusal import Refusal
-    from deploy.worker.handover import Handover
-
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    made = Handover(1).directory
-    assert Handover(1).directory == made, "a reload does not find its own directory again"
-    made.chmod(0o755)
-    with pytest.raises(Refusal, match="not a private directory"):
-        Handover(1)
-    made.rmdir()
-    (tmp_path / "elsewhere").mkdir(mode=0o700)
-    made.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Refusal, match="not a private directory"):
-        Handover(1)
-
-
-def test_a_directory_that_is_too_deep_for_a_socket_is_refused_at_the_start(refused, tmp_path):
-    deep = tmp_path / ("x" * 100)
-    deep.mkdir()
-    log = refused(options=SMALL, environment={"TMPDIR": str(deep)})
-    assert f"TMPDIR is {str(deep)!r}, too long for a unix socket" in log
+    assert (server.private / str(page.owner)).is_socket()
+    assert stat.S_IMODE(server.private.stat().st_mode) == 0o700
+    for name in ("pin", "key"):
+        assert stat.S_IMODE((server.private / name).stat().st_mode) == 0o600

@@ -7,12 +7,14 @@ from http.client import HTTPException
 
 import pytest
 
+from tests.debugger.debugged_uwsgi import PIN
+
 KINDS = ["view", "template", "generator", "nested", "body"]
 # Whatever a command asks for, the right answer has the token of the failed request in it.
 QUESTIONS = ["token", "request.view_args['token']", "request.headers['X-Token']", "request.path"]
 
 
-def fail_in_all_ways(server, times, pin="123-456-789"):
+def fail_in_all_ways(server, times, pin=PIN):
     """Pages by token: of each kind of exception as many as asked for."""
     pages = {}
     for number in range(times):

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.servers import PROJECT, Site, free_port
 
-PIN = "314-159-265"
+PIN = "3141-5926-5358-9793-2384-62643"
 NAME = "staging.example.com"
 CHROMIUM = shutil.which("chromium")
 PICTURES = Path(os.environ.get("ARTEFACTS", PROJECT / ".run" / "pictures"))

@@ -1,5 +1,6 @@
 """The debugger as people meet it: through nginx, by `make serve` and by Compose alike."""
 
+import os
 import re
 import signal
 import subprocess
@@ -10,9 +11,9 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from tests.servers import HostSite, NotServedError, Site, until
+from tests.servers import ComposeSite, HostSite, NotServedError, Site, until
 
-PIN = "314-159-265"
+PIN = "3141-5926-5358-9793-2384-62643"
 KNOBS = {"UWSGI_DEBUG": "1", "WERKZEUG_DEBUG_PIN": PIN, "WORKERS": 4, "THREADS": 4}
 # An app that tells which modules its worker has, and names a user in a local variable.
 LISTER = """
@@ -87,6 +88,16 @@ def test_the_log_shows_the_pin_and_a_warning_once(staging: Site) -> None:
     assert staging.logs().count("runs any code for whoever has the PIN") == 1
 
 
+def test_clients_of_an_undeclared_proxy_are_rejected(staging: Site) -> None:
+    for header in (
+        "X-Forwarded-For: 8.8.8.8",
+        "X-Forwarded-Proto: https",
+        "Forwarded: for=8.8.8.8",
+    ):
+        name, _, value = header.partition(": ")
+        assert staging.ask("/path/boom", {name: value}).status == 403, header
+
+
 def test_a_command_as_long_as_nginx_allows_is_obeyed(staging: Site) -> None:
     with staging.client() as browser:
         failed = commands_of(browser.get("/path/boom"))
@@ -123,9 +134,32 @@ def test_switched_off_in_any_spelling_it_is_not_even_loaded(
     assert debugger_modules(site) == []
 
 
-def test_switched_on_it_is_loaded(serve: Callable[..., Site], lister: Path) -> None:
-    site = serve("host", files=[lister], MOUNTS="/path=lister:app", WORKERS=1, UWSGI_DEBUG="yes")
+def test_switched_on_it_is_loaded_whatever_other_users_put_into_shared_directories(
+    serve: Callable[..., Site], lister: Path, tmp_path: Path
+) -> None:
+    names = {f"debugger-{uid}-x" for uid in (0, os.getuid())} | {"debugger", "app-1.debug", "lock"}
+    shared = tmp_path / "tmp"
+    for name in names:
+        (shared / name).mkdir(mode=0o777, parents=True)
+    knobs = {"MOUNTS": "/path=lister:app", "WORKERS": 1, "UWSGI_DEBUG": "yes", "TMPDIR": shared}
+    site = serve("host", files=[lister], **knobs)
     assert "deploy.worker.debugged" in debugger_modules(site)
+    assert site.ask("/path/fail/x").status == 500
+    assert {path.name for path in shared.iterdir()} == names, "it puts files there itself"
+
+
+def test_the_pin_is_in_no_environment(staging: Site, kind: str) -> None:
+    if kind == "host":
+        assert isinstance(staging, HostSite)
+        uwsgi = [p for p in staging.processes() if "uwsgi.ini:uwsgi" in " ".join(p.cmdline())]
+        assert uwsgi
+        for process in uwsgi:
+            assert PIN not in str(process.environ())
+    else:
+        assert isinstance(staging, ComposeSite)
+        shown = staging.compose("exec", "app", "cat", "/proc/1/environ").stdout
+        assert "UWSGI_DEBUG=1" in shown
+        assert PIN not in shown
 
 
 def test_it_survives_a_reload_of_uwsgi(serve: Callable[..., Site]) -> None:
