@@ -1,9 +1,8 @@
 """The commands of ``python -m deploy``."""
 
 import argparse
-import os
+import signal
 import sys
-import threading
 
 from deploy.refusal import Refusal
 
@@ -33,7 +32,10 @@ def main() -> int:
     commands.add_parser("status", help="which releases run, which is live, and what they do")
     check = commands.add_parser("check", help="what is wrong or unwise here, and how to mend it")
     check.add_argument("--strict", action="store_true", help="exit status 1 for warnings, too")
-    commands.add_parser("findings", help="what `check` finds in the app's container, as JSON")
+    findings = commands.add_parser(
+        "findings", help="what `check` finds in the app's container, as JSON"
+    )
+    findings.add_argument("--load", action="store_true", help="load the apps, too")
     commands.add_parser("instances", help="the same of one container or machine, as JSON")
     commands.add_parser("promote", help="make this instance the live one, once it answers")
     commands.add_parser("release", help="run RELEASE_COMMAND")
@@ -45,6 +47,8 @@ def main() -> int:
     render = commands.add_parser("render", help="write nginx's configuration and let nginx test it")
     render.add_argument("directory", help="where to write it")
     arguments = parser.parse_args()
+    # As PID 1 of a container, a process without a handler for it ignores this signal.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         return _run(arguments)
     except Refusal as refusal:
@@ -71,7 +75,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "findings":
             from deploy import check
 
-            return check.show_the_apps()
+            return check.show_the_apps(load=arguments.load)
         case "instances":
             from deploy import instances
 
@@ -97,12 +101,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
             return serve.run(found)
         case "local":
-            from deploy import debugging, serve, uwsgi
+            from deploy import debugging, preflight, serve, uwsgi
 
             debugging.check_without_nginx(found)
             serve.refuse_port_in_use(found)
             with serve.own_run_dir(found.run_dir):
-                uwsgi.preflight(found)
+                preflight.decide(found)
                 uwsgi.become(found, instance="local", section="local")
         case "dev":
             from deploy import dev
@@ -111,10 +115,10 @@ def _run(arguments: argparse.Namespace) -> int:
         case "app":
             import socket
 
-            from deploy import check, uwsgi
+            from deploy import check, preflight, uwsgi
 
             check.refuse(check.before_the_app(found), say=check.complain)
-            uwsgi.preflight(found)
+            preflight.decide(found)
             uwsgi.become(found, instance=socket.gethostname())
         case "release":
             from deploy import release
@@ -123,9 +127,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "preflight":
             from deploy import preflight
 
-            load_apps = found.environment["LOAD_APPS"]
-            https = found.tls or found.environment_name == "production"
-            return preflight.check(found.mounts, found.run_dir / "static", load_apps, https)
+            return preflight.run(found)
         case "certificate":
             from deploy import certificate
 
@@ -140,9 +142,4 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    status = main()
-    if threading.active_count() > 1:
-        # An app that was only loaded to look at it has left a thread, which Python would wait for.
-        sys.stdout.flush()
-        os._exit(status)
-    sys.exit(status)
+    sys.exit(main())

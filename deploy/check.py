@@ -30,7 +30,7 @@ def run(*, strict: bool) -> int:
     findings: list[Finding] = []
     seen: list[str] = []
     unseen: list[str] = []
-    for subject, look in _subjects():
+    for subject, look in _subjects(findings):
         try:
             for finding in look():
                 findings.append(finding)  # one by one: those before an exception count
@@ -54,11 +54,17 @@ def run(*, strict: bool) -> int:
     return 1 if strict and severities else 0
 
 
-def _subjects() -> Iterator[tuple[str, Callable[[], Iterable[Finding]]]]:
-    """All there is to look at here, in an order in which one may rely on those before."""
+def _subjects(
+    findings: Iterable[Finding],
+) -> Iterator[tuple[str, Callable[[], Iterable[Finding]]]]:
+    """All there is to look at here, in an order in which one may rely on those before.
+
+    Args:
+        findings: of the subjects before.
+    """
     from deploy import control, knobs
 
-    served_here = False
+    found, served_here = None, False
     if find_spec("flask"):  # without its packages, nothing is served on this machine by `serve`
         try:
             found = knobs.read()
@@ -71,9 +77,12 @@ def _subjects() -> Iterator[tuple[str, Callable[[], Iterable[Finding]]]]:
             served_here = control.answers(found.run_dir)
         except Refusal:
             served_here = True  # by another user
-    if not served_here:
-        from deploy.checks import containers
+    from deploy.checks import containers
 
+    # Where it runs in containers, the apps may lack on this machine what they need.
+    if found and (served_here or not containers.exist()):
+        yield "apps", lambda: _apps(found, findings)
+    if not served_here:
         yield "containers", containers.look
 
 
@@ -129,10 +138,14 @@ def complain(sentence: str) -> None:
     print(f"deploy: {sentence}", file=sys.stderr)
 
 
-def show_the_apps() -> int:
-    """Print what is found in the app's container as JSON, one a line; 0 as exit status."""
+def show_the_apps(*, load: bool) -> int:
+    """Print what is found in the app's container as JSON, one a line; 0 as exit status.
+
+    Args:
+        load: whether to load the apps, too.
+    """
     from deploy import knobs
-    from deploy.checks import places
+    from deploy.checks import apps, places
 
     def found() -> Iterator[Finding]:
         try:
@@ -140,6 +153,8 @@ def show_the_apps() -> int:
             yield from before_the_app(here)
             yield from places.sockets(here)
             yield from places.room(here, with_nginx=False)
+            if load:
+                yield from apps.look(here)
         except Refusal as refusal:
             yield error(str(refusal))
 
@@ -154,6 +169,14 @@ def _certificate(knobs: "Knobs") -> Iterator[Finding]:
 
     if knobs.tls:
         yield from certificate.look(*nginx.pair(knobs), knobs.server_names)
+
+
+def _apps(knobs: "Knobs", findings: Iterable[Finding]) -> Iterator[Finding]:
+    from deploy.checks import apps
+
+    if any(finding.severity is Severity.ERROR for finding in findings):
+        raise UnseenError("not before the errors are fixed")
+    yield from apps.look(knobs)
 
 
 def _nginx(knobs: "Knobs") -> Iterator[Finding]:

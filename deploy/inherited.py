@@ -21,11 +21,19 @@ def describe(before: set[int]) -> Iterator[str]:
     for fd in sorted(open_sockets() - before):
         if peer := _peer(fd):
             yield f"a connection to {peer} open, on which workers would get each other's answers"
+    for thread in threads():
+        yield f"a thread running ({thread}), which workers would not have"
+
+
+def threads() -> Iterator[str]:
+    """The names of the running threads but for the main one, with what they run."""
     for thread in threading.enumerate():
         if thread is not threading.main_thread():
-            target = getattr(thread, "_target", None)
-            what = f", in {target.__module__}.{target.__qualname__}" if target else ""
-            yield f"a thread running ({thread.name}{what}), which workers would not have"
+            # A Timer has its function under another name, and a subclass may have its own run().
+            target = getattr(thread, "_target", None) or getattr(thread, "function", type(thread))
+            known = hasattr(target, "__qualname__") and target is not threading._DummyThread
+            place = f", in {target.__module__}.{target.__qualname__}" if known else ""
+            yield f"{thread.name}{place}"
 
 
 def _peer(fd: int) -> str | None:

@@ -1,76 +1,150 @@
-"""Load every app once, in a process of its own, before a server is started with it.
+"""Load every app once in uWSGI itself, before a server is started with it.
 
-Run as ``python -m deploy preflight``. An app that cannot be loaded is refused here, with its own
-traceback and a sentence, while whatever serves now goes on undisturbed. While the apps are at
-hand, their static files are published for nginx, and LOAD_APPS=auto is decided.
+Run as ``python -m deploy preflight``, and before each start. uWSGI is started with its usual
+command line and ``--no-server``: it binds no socket and starts no worker. ``worker.preflight``
+loads the apps in it, publishes their static files and decides LOAD_APPS=auto. An app that cannot
+be loaded is rejected, while what serves now goes on undisturbed.
 """
 
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
 import sys
-import traceback
+import time
 from pathlib import Path
+from typing import IO
 
-from flask import Flask
-from flask.sessions import SessionInterface
-
-from deploy import inherited, mounts, static
-from deploy.mounts import Mount
+from deploy import uwsgi
+from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
-from deploy.uwsgi import EACH
 
-_OUTCOME = {
-    "auto": "so each worker loads them for itself",
-    "once": "with LOAD_APPS=once, that is not safe",
-}
+# The exit statuses of uWSGI with worker.preflight in it: the apps can be loaded once, or have to
+# be loaded in each worker; one cannot be loaded, and standard error says why; one has closed
+# descriptors of uWSGI.
+_ONCE, EACH, REJECTED, CLOSED = 0, 3, 2, 4
+# The end of a sentence about what does no harm.
+SAFE = "so each worker loads them for itself"
+# What worker.preflight writes to uWSGI's log before it loads the apps.
+BEGUN = b"The apps are loaded now.\n"
+# Makes it write where the apps are to standard error.
+WHERE = signal.SIGRTMIN + 1
+# Seconds between two reports of progress; and for a stack trace to be written.
+_PROGRESS, _DUMP = 10, 1
+_PR_SET_CHILD_SUBREAPER = 36  # see prctl(2)
 
 
-def check(found: list[Mount], static_root: Path, load_apps: str, https: bool) -> int:
-    """Load each mount and publish its static files below ``static_root``.
-
-    Args:
-        found: the mounts.
-        static_root: the folder that nginx serves.
-        load_apps: the knob LOAD_APPS.
-        https: whether visitors come over TLS.
-
-    Returns:
-        The exit status: 0, or ``uwsgi.EACH`` when LOAD_APPS is auto and the apps hold what workers
-        cannot share. What was found is on standard error by then.
+def decide(knobs: Knobs) -> None:
+    """Load the apps, and turn LOAD_APPS=auto into what suits them, for the servers to come.
 
     Raises:
-        Refusal: an app cannot be loaded. Its traceback is on standard error by then.
+        Refusal: see ``run``.
+        SystemExit: likewise.
     """
-    before = inherited.open_sockets()
-    for mount in found:
-        try:
-            app = mounts.load(mount)
-        except Refusal:
-            raise
-        # SystemExit too: an app that calls sys.exit() while it is imported must not look loaded.
-        except (Exception, SystemExit) as error:
-            traceback.print_exc(file=sys.stderr)
+    if run(knobs) == EACH:
+        knobs.environment["LOAD_APPS"] = "each"
+
+
+def run(knobs: Knobs, *, publish: bool = True, error: int | None = None) -> int:
+    """Load the apps of MOUNTS in uWSGI.
+
+    Args:
+        knobs: of the start to come.
+        publish: whether to publish the static files for nginx.
+        error: the file descriptor for what is said, instead of standard error's.
+
+    Returns:
+        0, or ``EACH`` when LOAD_APPS is auto and the apps hold what workers cannot share.
+
+    Raises:
+        Refusal: they cannot be loaded.
+        SystemExit: likewise, and what is wrong is said already.
+    """
+    with (
+        os.fdopen(os.memfd_create("uwsgi.log"), "w+b") as log,
+        os.fdopen(os.dup(sys.stderr.fileno() if error is None else error), "wb", 0) as said,
+        _no_process_left(),
+    ):
+        process = _start(knobs, log, said.fileno(), publish)
+        status = _wait(process, int(knobs.environment["START_TIMEOUT"]), said)
+        if status in (_ONCE, EACH):
+            return status
+        if status == REJECTED:
+            raise SystemExit(status)
+        if status == CLOSED:
             raise Refusal(
-                f"MOUNTS: {mount.target!r} cannot be loaded ({type(error).__name__}: {error});"
-                " mend what the traceback above shows."
-            ) from None
-        static.publish(app, mount, static_root)
-        if https and isinstance(app, Flask) and _shows_its_session(app):
-            print(
-                f"deploy: {mount.target} does not mark its session cookie as Secure, so a browser"
-                " would send it over plain HTTP, too; set SESSION_COOKIE_SECURE to True in its"
-                " configuration.",
-                file=sys.stderr,
+                "MOUNTS: loading the apps closed file descriptors of uWSGI, which include its"
+                " listening socket; let the app close only what it has opened (look for"
+                " os.closerange(), or a library that makes daemons)."
             )
+        log.seek(0)
+        if not (lines := log.read()).endswith(BEGUN):
+            said.write(lines)
+            raise Refusal("uWSGI does not start; its log is above.")
+        how = f"exit status {status}" if status > 0 else signal.Signals(-status).name
+        raise Refusal(
+            f"MOUNTS: loading the apps ended the process with {how}; leave out what does that"
+            " (os._exit(), a crash in a C extension)."
+        )
 
-    if load_apps == "each":
-        return 0
-    held = list(inherited.describe(before))
-    for what in held:
-        print(f"deploy: Loading the apps left {what}; {_OUTCOME[load_apps]}.", file=sys.stderr)
-    return EACH if held and load_apps == "auto" else 0
+
+def _start(knobs: Knobs, log: IO[bytes], error: int, publish: bool) -> subprocess.Popen:
+    options = {"preflight-stderr": error, "preflight-publish": int(publish)}
+    return subprocess.Popen(
+        [
+            *uwsgi.ending_with_this("KILL"),
+            *uwsgi.command(knobs),
+            *("--no-server", "--shared-import", "deploy.worker.preflight"),
+            *(word for name, value in options.items() for word in ("--set-ph", f"{name}={value}")),
+        ],
+        cwd=PROJECT,
+        env=uwsgi.variables(knobs, instance="preflight"),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        pass_fds=[error],
+        start_new_session=True,  # no terminal, which getpass() would ask
+    )
 
 
-def _shows_its_session(app: Flask) -> bool:
-    # A session interface that decides for each request, as that of yourapplication, knows better.
-    kind = type(app.session_interface)
-    decides = kind.get_cookie_secure is not SessionInterface.get_cookie_secure
-    return bool(app.secret_key) and not decides and not app.config["SESSION_COOKIE_SECURE"]
+def _wait(process: subprocess.Popen, timeout: int, said: IO[bytes]) -> int:
+    """Wait for its exit status, and report progress.
+
+    Raises:
+        Refusal: it has not ended after ``timeout`` seconds.
+    """
+    for seconds in range(0, timeout, _PROGRESS):
+        if seconds:
+            print(f"deploy: Loading the apps: {seconds} s so far.", file=sys.stderr, flush=True)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(min(_PROGRESS, timeout - seconds))
+    said.write(f"Traceback after {timeout} s:\n".encode())
+    process.send_signal(WHERE)
+    time.sleep(_DUMP)
+    raise Refusal(
+        f"MOUNTS: the apps are not loaded after START_TIMEOUT, {timeout} s; the stack trace above"
+        " shows where they are: let that end, or raise START_TIMEOUT."
+    )
+
+
+@contextlib.contextmanager
+def _no_process_left():
+    """End every process that the block has started, with all that they have started."""
+    before = _children()
+    # Orphans of the block, daemons among them, become children of this process.
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        while left := _children() - before:
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ChildProcessError):  # Popen has waited for it
+                    os.waitpid(pid, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def _children() -> set[int]:
+    tasks = Path("/proc/self/task").glob("*/children")
+    return {int(pid) for task in tasks for pid in task.read_text().split()}

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy import check, nginx, systemd, uwsgi
+from deploy import check, nginx, preflight, systemd, uwsgi
 from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
 from deploy.site import Site
@@ -45,7 +45,7 @@ def run(knobs: Knobs) -> int:
     uwsgi.limit_open_files()
     with own_run_dir(knobs.run_dir):
         nginx.test(knobs, knobs.run_dir)
-        uwsgi.preflight(knobs)
+        preflight.decide(knobs)
         return asyncio.run(_serve(knobs, nginx_environment))
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from deploy import check, control, nginx, promotion, systemd, uwsgi
+from deploy import check, control, nginx, preflight, promotion, systemd, uwsgi
 from deploy import knobs as knobs_module
 from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
@@ -96,7 +96,7 @@ class Site:
         configuration = _configuration(knobs)
         await asyncio.to_thread(check.refuse, check.before_serving(knobs), say)
         await asyncio.to_thread(nginx.test, knobs, knobs.run_dir)
-        if await _tell("preflight", knobs, say) == uwsgi.EACH:
+        if await _tell("preflight", knobs, say) == preflight.EACH:
             knobs.environment["LOAD_APPS"] = "each"
         await _tell("release", knobs, say)
 
@@ -183,7 +183,7 @@ async def _tell(command: str, knobs: Knobs, say: control.Say) -> int:
     async for line in process.stdout:
         say(line.decode(errors="replace").rstrip())
     status = await process.wait()
-    if status not in (0, uwsgi.EACH):
+    if status not in (0, preflight.EACH):
         raise Refusal(f"the {command} step failed. The old release still serves.")
     return status
 

@@ -5,7 +5,6 @@ import os
 import resource
 import shutil
 import stat
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +19,6 @@ _SWITCHES = {"UWSGI_DEBUG", "FLASK_DEBUG"}
 # Files that it may have open. It sets memory aside for as many as the system allows, and looks at
 # each of them when it starts a program; and container engines may allow a billion.
 _OPEN_FILES = 16_384
-# The preflight's exit status that says: nothing is wrong, but load the apps in each worker.
-EACH = 3
 
 
 def command(knobs: Knobs, section: str = "uwsgi") -> list[str]:
@@ -46,7 +43,9 @@ def command(knobs: Knobs, section: str = "uwsgi") -> list[str]:
 
 
 def environment(knobs: Knobs, instance: str) -> dict[str, str]:
-    """The environment of that command. With the debugger on, its private directory is made, too.
+    """The environment of that command, when there is a directory for its socket.
+
+    With the debugger on, its private directory is made, too.
 
     Args:
         knobs: the knobs of this start.
@@ -64,9 +63,14 @@ def environment(knobs: Knobs, instance: str) -> dict[str, str]:
     refuse_open_sockets(sockets)
     if knobs.debugger:
         debugging.prepare(debugger, knobs.environment["WERKZEUG_DEBUG_PIN"])
+    return variables(knobs, instance)
+
+
+def variables(knobs: Knobs, instance: str) -> dict[str, str]:
+    """The environment of that command, whether or not there is a directory for its socket."""
     given = knobs.environment | {
         "INSTANCE": instance,
-        "SOCKETS": str(sockets),
+        "SOCKETS": str(knobs.run_dir / "sockets"),
         "PYTHON": sys.executable,
         # What the app writes to standard output is its log: show it at once.
         "PYTHONUNBUFFERED": "1",
@@ -111,25 +115,13 @@ def refuse_open_sockets(directory: Path) -> None:
         )
 
 
-def preflight(knobs: Knobs) -> None:
-    """Load the apps in a process of their own, and stop here when that fails.
+def ending_with_this(signal_name: str) -> list[str]:
+    """What goes before a command, so that its process gets a signal when this one ends.
 
-    It also turns LOAD_APPS=auto into what suits the apps, for the servers to come.
-
-    Raises:
-        SystemExit: an app cannot be loaded; the reason is on standard error.
+    Args:
+        signal_name: without SIG. A child of that process does not inherit this.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "deploy", "preflight"],
-        cwd=PROJECT,
-        env=knobs.environment,
-        stdout=sys.stderr,
-        check=False,
-    )
-    if done.returncode == EACH:
-        knobs.environment["LOAD_APPS"] = "each"
-    elif done.returncode:
-        raise SystemExit(done.returncode)
+    return [find("setpriv", "util-linux"), "--pdeathsig", signal_name, "--"]
 
 
 def limit_open_files() -> None:

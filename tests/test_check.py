@@ -136,6 +136,39 @@ def test_warnings_alone_are_told_and_forgiven(bundle: Bundle) -> None:
     assert "Not at: containers (no engine answers here)." in said
 
 
+SCHEDULERS = {
+    "a loop in a thread": (
+        "threading.Thread(target=time.sleep, args=[60], daemon=True)",
+        "time.sleep",
+    ),
+    "a timer": ("threading.Timer(60, print)", "builtins.print"),
+    "a class": ("type('Clock', (threading.Thread,), {'run': lambda _: time.sleep(9)})()", "Clock"),
+}
+
+
+@pytest.mark.parametrize(("thread", "name"), SCHEDULERS.values(), ids=SCHEDULERS)
+def test_a_scheduler_that_would_run_in_each_worker_is_told(
+    bundle: Bundle, thread: str, name: str
+) -> None:
+    lines = f"import threading, time\n{thread}.start()\napp = print\n"
+    (bundle.folder / "scheduled.py").write_text(lines)
+    mounts = {"MOUNTS": "/path=scheduled:app", "APP_MEMORY": "1g"}
+    bundle.finds("warning", name, "runs 2 times", "WORKERS is 2", WORKERS=2, **mounts)
+
+
+def test_a_scheduler_that_would_run_in_no_worker_is_told(bundle: Bundle) -> None:
+    lines = "import threading\nthreading.Timer(60, print).start()\napp = print\n"
+    (bundle.folder / "scheduled.py").write_text(lines)
+    knobs = {"MOUNTS": "/path=scheduled:app"}
+    bundle.finds("warning", "never runs", "LOAD_APPS=once", LOAD_APPS="once", **knobs)
+    assert bundle.check(**knobs)[1].startswith("All is well."), "one worker runs it once"
+
+
+def test_an_app_that_cannot_be_loaded_is_told(bundle: Bundle) -> None:
+    (bundle.folder / "broken.py").write_text("1 / 0\n")
+    bundle.finds("error", "'broken:app' cannot be loaded", MOUNTS="/path=broken:app")
+
+
 def test_errors_come_first(bundle: Bundle) -> None:
     bundle.write("uwsgi.ini", "listen = 1024", "listen = 65535")
     status, said = bundle.check(SECRET_KEY="")

@@ -424,6 +424,10 @@ BROKEN = [
     ("def", "app", ["SyntaxError"], True),
     ("import sys; sys.exit(0)", "app", ["SystemExit"], True),
     ("import sys; sys.exit('enough')", "app", ["SystemExit: enough"], True),
+    ("input()", "app", ["EOFError"], True),
+    ("import os; os._exit(7)", "app", ["exit status 7", "os._exit()"], False),
+    ("import os; os.kill(os.getpid(), 9)", "app", ["SIGKILL"], False),
+    ("import os; os.closerange(3, 99); app = print", "app", ["closed file descriptors"], False),
     ("application = None", "app", ["'app'", "does not exist", "broken.py"], False),
     ("app = 'me'", "app", ["'app'", "is not callable", "broken.py"], False),
     ("def create_app(): 1 / 0", "create_app()", ["ZeroDivisionError"], True),
@@ -440,8 +444,35 @@ def test_an_app_that_cannot_be_loaded_is_refused(
 ) -> None:
     (bundle.folder / "broken.py").write_text(source + "\n")
     settings = {"MOUNTS": f"/path=yourapplication:app /broken=broken:{name}"}
-    error = bundle.refuses(settings, "MOUNTS", f"'broken:{name}'", *parts)
+    error = bundle.refuses(settings, "MOUNTS", *parts)
     assert ("Traceback" in error) == traceback, error
+
+
+def test_an_app_that_hangs_while_it_is_loaded_is_refused_with_where_it_is(bundle: Bundle) -> None:
+    (bundle.folder / "broken.py").write_text("import socket\npair = socket.socketpair(); pair[0].recv(1)\n")
+    settings = {"MOUNTS": "/path=broken:app", "START_TIMEOUT": "2"}
+    error = bundle.refuses(settings, "MOUNTS", "START_TIMEOUT, 2 s", "raise START_TIMEOUT")
+    assert 'broken.py", line 2' in error
+
+
+def test_nothing_that_loading_an_app_starts_is_left_of_the_preflight(bundle: Bundle) -> None:
+    # Children, daemons among them, threads that Python would wait for, and what prints at exit.
+    (bundle.folder / "busy.py").write_text(
+        "import atexit, os, subprocess, threading, time\n"
+        "subprocess.Popen(['sleep', '300'])\n"
+        "subprocess.Popen(['sleep', '300'], start_new_session=True)\n"
+        "os.system('setsid sh -c \"sleep 300 & sleep 300\" &')\n"
+        "atexit.register(print, 'bye')\n"
+        "threading.Thread(target=time.sleep, args=[300]).start()\n"
+        "app = print\n"
+    )
+    process = bundle.start("preflight", {"MOUNTS": "/path=busy:app", "WORKERS": "2"})
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 3, err  # load it in each worker
+    assert "a thread running (Thread-1 (sleep), in time.sleep)" in err
+    assert "bye\n" in err
+    assert "Starting uWSGI" not in out + err
+    bundle.assert_nothing_runs()
 
 
 @pytest.mark.parametrize("command", ["app", "local", "preflight"])

@@ -37,7 +37,15 @@ def look() -> Iterator[Finding]:
         return
     # Without containers this would have to make networks and volumes, and that is not looking.
     if compose.containers():
-        yield from ask_the_app(compose)
+        yield from ask_the_app(compose, load=True)
+
+
+def exist() -> bool:
+    """Whether there are containers of this project."""
+    try:
+        return bool(Compose().containers())
+    except (DockerError, Refusal):
+        return False
 
 
 def look_at(compose: Compose) -> Iterator[Finding]:
@@ -71,14 +79,15 @@ def look_at(compose: Compose) -> Iterator[Finding]:
     yield from secret_files.look_into_env(PROJECT / ".env")
 
 
-def ask_the_app(compose: Compose, image: str = "") -> Iterator[Finding]:
+def ask_the_app(compose: Compose, image: str = "", *, load: bool = False) -> Iterator[Finding]:
     """What the app's image says in its container, with the settings as they are now.
 
     Args:
         compose: whose app.
         image: which image; by default the one that Compose would start.
+        load: whether to load the apps, too; a rollout does so in any case.
     """
-    command = "python", "-m", "deploy", "findings"
+    command = ["python", "-m", "deploy", "findings", *(["--load"] if load else [])]
     try:
         said = compose.run("run", "--rm", "--no-deps", "-T", "app", *command, image=image)
     except DockerError:

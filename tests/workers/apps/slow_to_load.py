@@ -1,11 +1,10 @@
 """An app that takes a minute to load in uWSGI, and no time in the preflight."""
 
-import contextlib
 import time
 
-with contextlib.suppress(ImportError):
-    import uwsgi  # noqa: F401
+import uwsgi
 
+if "no-server" not in uwsgi.opt:
     time.sleep(60)
 
 

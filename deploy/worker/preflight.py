@@ -1,0 +1,138 @@
+"""Load the apps where uWSGI would load them, look at them, and end: see ``deploy.preflight``."""
+
+import atexit
+import contextlib
+import faulthandler
+import os
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+import uwsgi
+from flask import Flask
+from flask.sessions import SessionInterface
+
+from deploy import inherited, mounts, static
+from deploy.preflight import BEGUN, CLOSED, EACH, REJECTED, SAFE, WHERE
+from deploy.refusal import Refusal
+
+# Seconds for what the apps have registered with atexit.
+_PATIENCE = 5
+_OUTCOME = {
+    "auto": SAFE,
+    "once": (
+        "with LOAD_APPS=once, that is not safe, and a job that such a thread has scheduled never"
+        " runs: set LOAD_APPS=auto"
+    ),
+}
+
+
+def _check(environment: dict[str, str], log: int) -> int:
+    """Load each mount and publish its static files.
+
+    Args:
+        environment: as it was before any app was loaded.
+        log: the descriptor to report to.
+
+    Returns:
+        The exit status. What was found is reported by then.
+    """
+    umask = os.umask(0o022)
+    os.umask(umask)
+    sockets, files = inherited.open_sockets(), _open_files()
+    https = environment["TLS_CERTIFICATE"] != os.devnull
+    for mount in mounts.parse(environment["MOUNTS"]):
+        try:
+            app = mounts.load(mount)
+            os.umask(umask)  # nginx has to read what is published, whatever the app has set
+            if uwsgi.opt["preflight-publish"] == b"1":
+                static.publish(app, mount, Path(environment["RUN_DIR"], "static"))
+        except Refusal as refusal:
+            _say(log, f"{refusal}")
+            return REJECTED
+        # SystemExit too: an app that calls sys.exit() while it is imported must not look loaded.
+        except (Exception, SystemExit) as error:
+            _write(log, traceback.format_exc())
+            _say(
+                log,
+                f"MOUNTS: {mount.target!r} cannot be loaded ({type(error).__name__}: {error}); fix"
+                " what the traceback above shows.",
+            )
+            return REJECTED
+        secure = https or environment["ENVIRONMENT"] == "production"
+        if secure and isinstance(app, Flask) and _shows_its_session(app):
+            _say(
+                log,
+                f"{mount.target} does not mark its session cookie as Secure, so a browser would"
+                " send it over plain HTTP, too; set SESSION_COOKIE_SECURE to True in its"
+                " configuration.",
+            )
+    if not files.items() <= _open_files().items():
+        return CLOSED
+
+    load_apps = environment["LOAD_APPS"]
+    workers, threads = int(environment["WORKERS"]), list(inherited.threads())
+    held = list(inherited.describe(sockets)) if load_apps != "each" else []
+    for what in held:
+        _say(log, f"Loading the apps left {what}; {_OUTCOME[load_apps]}.")
+    if threads and workers > 1 and load_apps != "once":
+        _say(
+            log,
+            f"WORKERS is {workers}, and loading the apps started a thread ({threads[0]}) in each"
+            f" worker, so a job that it has scheduled runs {workers} times; start the scheduler in"
+            " a process of its own instead, or set WORKERS=1 and raise THREADS.",
+        )
+    return EACH if held and load_apps == "auto" else 0
+
+
+def _shows_its_session(app: Flask) -> bool:
+    # A session interface that decides for each request, as that of yourapplication, knows better.
+    kind = type(app.session_interface)
+    decides = kind.get_cookie_secure is not SessionInterface.get_cookie_secure
+    return bool(app.secret_key) and not decides and not app.config["SESSION_COOKIE_SECURE"]
+
+
+def _open_files() -> dict[int, tuple[int, int]]:
+    """The descriptors of this process but for the standard ones, with what they lead to."""
+    found = {}
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # that of /proc/self/fd itself
+            if int(entry.name) > 2:
+                status = os.fstat(int(entry.name))
+                found[int(entry.name)] = status.st_dev, status.st_ino
+    return found
+
+
+def _say(log: int, sentence: str) -> None:
+    _write(log, f"deploy: {sentence}\n")
+
+
+def _write(log: int, text: str) -> None:
+    with contextlib.suppress(OSError):  # the app may have closed it
+        os.write(log, text.encode(errors="backslashreplace"))
+
+
+def _end(status: int) -> None:
+    """End the process as Python does, but not later than ``_PATIENCE`` seconds from now."""
+    threading.Timer(_PATIENCE, os._exit, [status]).start()
+    with contextlib.suppress(BaseException):
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BaseException):
+            stream.flush()
+    os._exit(status)
+
+
+def _run() -> None:
+    log = int(uwsgi.opt["preflight-stderr"])
+    os.set_inheritable(log, False)
+    os.write(sys.stderr.fileno(), BEGUN)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    faulthandler.enable(2)
+    faulthandler.register(WHERE, 2, all_threads=True)
+    _end(_check(dict(os.environ), log))
+
+
+_run()
