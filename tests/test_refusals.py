@@ -449,10 +449,11 @@ def test_an_app_that_cannot_be_loaded_is_refused(
 
 
 def test_an_app_that_hangs_while_it_is_loaded_is_refused_with_where_it_is(bundle: Bundle) -> None:
-    (bundle.folder / "broken.py").write_text("import socket\npair = socket.socketpair(); pair[0].recv(1)\n")
+    lines = "import socket\npair = socket.socketpair()\npair[0].recv(1)\n"
+    (bundle.folder / "broken.py").write_text(lines)
     settings = {"MOUNTS": "/path=broken:app", "START_TIMEOUT": "2"}
     error = bundle.refuses(settings, "MOUNTS", "START_TIMEOUT, 2 s", "raise START_TIMEOUT")
-    assert 'broken.py", line 2' in error
+    assert 'broken.py", line 3' in error
 
 
 def test_nothing_that_loading_an_app_starts_is_left_of_the_preflight(bundle: Bundle) -> None:
