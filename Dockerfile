@@ -97,7 +97,7 @@ EXPOSE 8080 8443
 STOPSIGNAL SIGQUIT
 CMD ["/etc/nginx/bundle/start.sh", "/run/web"]
 HEALTHCHECK --interval=10s --timeout=15s --start-period=60s --start-interval=1s \
-    CMD ["/etc/nginx/bundle/health.sh"]
+    CMD ["/etc/nginx/bundle/health.sh", "/run/web"]
 
 
 # --- certbot, only for deploy/compose/acme.yml ---

@@ -18,7 +18,7 @@ def check() -> int:
     Returns:
         The exit status: 0 when each answered with less than 500, else 1.
     """
-    path = Path(os.environ["RUN_DIR"], "sockets", f"{socket.gethostname()}.sock")
+    path = Path(os.environ["RUN_DIR"], "sockets", f"{socket.gethostname()}.health")
     if found := problem(path):
         print(found, file=sys.stderr)
         return 1

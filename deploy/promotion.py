@@ -69,7 +69,7 @@ def listens(path: Path) -> bool:
 
 def _remove_leftovers(sockets: Path) -> None:
     """Remove what instances that have ended did not remove themselves."""
-    for path in (*sockets.glob("*.sock"), *sockets.glob("*.stats")):
+    for path in (p for kind in ("sock", "health", "stats") for p in sockets.glob(f"*.{kind}")):
         with contextlib.suppress(OSError):
             old = time.time() - path.lstat().st_mtime > _LEFTOVER
             if old and not path.is_symlink() and not listens(path):

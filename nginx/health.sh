@@ -1,6 +1,6 @@
 #!/bin/bash
 # Does nginx answer, and does it reach the app? Debian's slim image has no curl; bash can connect,
-# and openssl can where the app is behind TLS.
+# and openssl can where the app is behind TLS. Usage: health.sh DIRECTORY, as for start.sh.
 set -euo pipefail
 
 mount=${MOUNTS%%=*}
@@ -24,6 +24,8 @@ else
 fi
 
 read -r _ status _ <<<"$answer"
+# 503 with a socket of the app in place is overload, which a restart of nginx would not end.
+[[ $status == 503 && -S $1/sockets/live.sock ]] && exit 0
 case $status in
 502 | 503 | 504)
     echo "nginx answers $status for ${mount%/}/" >&2

@@ -275,7 +275,7 @@ def test_a_pod_with_one_empty_volume_serves_the_app_as_a_random_user(site: Compo
         for service in ("app", "nginx"):
             image = f"{site.name}-{service}"
             docker("run", "--detach", f"--name={name}-{service}", *power, *knobs, image)
-        healthy = ["exec", f"{name}-nginx", "/etc/nginx/bundle/health.sh"]
+        healthy = ["exec", f"{name}-nginx", "/etc/nginx/bundle/health.sh", "/run/web"]
         until(lambda: docker(*healthy, check=False).returncode == 0, "an answer through nginx", 60)
         stat = ["stat", "-L", "-c", "%a", "/run/web/sockets", "/run/web/sockets/live.sock"]
         assert docker("exec", f"{name}-nginx", *stat).stdout == "2750\n660\n"

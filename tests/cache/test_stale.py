@@ -100,7 +100,9 @@ def test_nginx_does_not_call_itself_well_because_of_a_kept_page(press: Site) -> 
         given = {**press.environment, "LISTEN": f"127.0.0.1:{press.port}", "SERVER_NAMES": ""}
         given |= {"TLS_CERTIFICATE": "/dev/null", "PROXY_PROTOCOL": ""}
         script = PROJECT / "nginx" / "health.sh"
-        return subprocess.run([script], env=given, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [script, press.folder / ".run"], env=given, capture_output=True, text=True, check=False
+        )
 
     press.ask("/path/")
     assert cached(press.ask("/path/")) == "hit"

@@ -1,0 +1,44 @@
+"""More requests than the workers can serve, for longer than a request may take."""
+
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from deploy import health
+from tests.servers import until
+
+# Two workers of four threads, each request takes half a second.
+CAPACITY = 16
+CLIENTS = 160
+SECONDS = 30
+
+
+@pytest.mark.slow
+def test_under_overload_workers_serve_clients_that_still_wait(lab) -> None:
+    site = lab(WORKERS=2, THREADS=4, REQUEST_TIMEOUT=8)
+    before = time.monotonic()
+    seen: list[tuple[float, int | str]] = []  # when a request ended, and how
+
+    def visit() -> None:
+        while time.monotonic() - before < SECONDS:
+            status = site.status("/wait?seconds=0.5")
+            seen.append((time.monotonic() - before, status))
+            if status != 200:
+                time.sleep(1)  # a client is polite and comes again
+
+    visitors = [threading.Thread(target=visit) for _ in range(CLIENTS)]
+    for visitor in visitors:
+        visitor.start()
+    until(lambda: time.monotonic() - before > SECONDS / 2, "half of the time", SECONDS)
+    sockets = site.site.folder / ".run" / "sockets"
+    assert health.ask(sockets / "app-1.health", "/path/") == 200
+    for visitor in visitors:
+        visitor.join()
+
+    # What came in before the rate was known can be too much; the rest is served in time.
+    late = Counter(status for when, status in seen if 12 < when < SECONDS)
+    assert late[200] > 0.7 * CAPACITY * (SECONDS - 12), late
+    assert set(late) == {200, 503}, late
+    assert until(lambda: site.status() == 200, "the site as before", 10)
