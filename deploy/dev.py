@@ -1,6 +1,7 @@
 """Flask's own development server, for one app: ``make dev``."""
 
 import os
+import signal
 import sys
 
 from deploy.knobs import PROJECT, Knobs
@@ -12,6 +13,8 @@ def become(knobs: Knobs) -> None:
     Flask brings its own reloader and debugger, and serves the app at ``/``.
     """
     os.chdir(PROJECT)
+    # Ignored in what a shell starts in the background, and then Flask and its reloader ignore it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     arguments = [sys.executable, "-m", "flask", "--app", knobs.mounts[0].target, "run", "--debug"]
     arguments += ["--host", knobs.http_address, "--port", str(knobs.http_port)]
     # Two debuggers on one app would each answer the other's commands, without asking for a PIN.

@@ -97,7 +97,11 @@ def test_an_app_with_a_debugger_of_its_own_is_refused(refused, target):
     assert "the app wraps itself in a DebuggedApplication of its own" in log
 
 
-@pytest.mark.parametrize("options", [SMALL, (*SMALL, "--lazy-apps")], ids=["prefork", "lazy-apps"])
+# One worker: with two, each writes its traceback, and the first to end takes the other along.
+LAZY = ("--workers=1", "--threads=4", "--lazy-apps")
+
+
+@pytest.mark.parametrize("options", [SMALL, LAZY], ids=["prefork", "lazy-apps"])
 def test_an_app_that_cannot_be_imported_ends_the_start_with_its_traceback(refused, options):
     log = refused(mounts="/path=missing:app", options=options)
     assert "ModuleNotFoundError: No module named 'missing'" in log

@@ -14,10 +14,12 @@ from tests.workers.lab import APPS, gone, results
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("load_apps", ["once", "each"])
 def test_a_stop_answers_all_that_wait_in_the_socket(lab, threads: int, load_apps: str) -> None:
-    site = lab(WORKERS=2, THREADS=threads, LOAD_APPS=load_apps, REQUEST_TIMEOUT=20)
-    waiting = site.at_once(60, "/count?seconds=0.1", "POST")
-    until(lambda: site.connections() == 60 - site.counted + 2 * threads, "a backlog")
+    site = lab(WORKERS=2, THREADS=threads, LOAD_APPS=load_apps, REQUEST_TIMEOUT=60)
+    waiting = site.at_once(60, "/count?gate=1", "POST")
+    # All of them are here, none is over, and each thread has one. (A probe may wait, too.)
+    until(lambda: site.connections() >= 60 and site.counted == 2 * threads, "a backlog", 30)
     site.master.terminate()
+    site.open_the_gate()
     assert results(waiting) == Counter({200: 60})
     assert site.counted == 60  # none of them twice
 

@@ -18,8 +18,11 @@ def worker() -> str:
 
 @app.post("/count")
 def count() -> str:
-    with Path(os.environ["COUNT"]).open("ab", buffering=0) as file:
+    counted = Path(os.environ["COUNT"])
+    with counted.open("ab", buffering=0) as file:
         file.write(b".")
+    while "gate" in request.args and not counted.with_name("gate").exists():
+        time.sleep(0.02)
     return wait()
 
 
