@@ -301,11 +301,13 @@ class Debugger(DebuggedApplication):
         except Exception as error:
             body.detach()
             page = self.keep(error, environ, contexts)
+            raised = sys.exc_info()
             try:
-                # WSGI wants sys.exc_info() with a second start_response(); uWSGI would raise it.
-                yield from page(environ, start_response)
-            except OSError:
+                # Replaces the app's headers, or raises the error again if they have been sent.
+                yield from page(environ, lambda *given: start_response(*given, raised))
+            except type(error):
                 print("The response had begun, so there is no page.", file=sys.stderr, flush=True)
+                raise
 
     def keep(
         self, error: Exception, environ: dict[str, Any], contexts: list[AbstractContextManager]

@@ -51,7 +51,7 @@ def test_sys_exit_in_a_view_is_an_exception_like_any_other(lab) -> None:
     site = lab(WORKERS=2)
     workers = site.workers()
     with site.load(clients=4) as others:
-        assert results(site.at_once(20, "/leave")) == Counter({502: 20})
+        assert results(site.at_once(20, "/leave")) == Counter({500: 20})
         until(lambda: sum(others.values()) > 100, "others")
     assert set(others) == {200}
     assert site.workers() == workers
