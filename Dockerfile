@@ -25,7 +25,8 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     apt-get install --yes --no-install-recommends gcc libc6-dev patch python3-dev python3-venv
 
 WORKDIR /build
-RUN python3 -m venv /venv
+# The link: Flask's instance folder of an app that is installed as a package is in /venv/var.
+RUN python3 -m venv /venv && ln -s /app/instance /venv/var
 COPY deploy/patches patches
 COPY requirements.txt requirements-build.txt deploy/install_uwsgi.py ./
 RUN /venv/bin/python install_uwsgi.py requirements.txt requirements-build.txt
@@ -58,6 +59,7 @@ FROM python AS app
 RUN groupadd --gid 10001 web && \
     useradd --uid 10001 --gid web --no-create-home --home-dir /nonexistent app && \
     install --directory --owner=app --group=0 --mode=0775 /run/web /run/web/static && \
+    install --directory --owner=app --group=0 --mode=2770 /app/instance && \
     find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
 
 COPY --from=build /venv /venv
@@ -66,7 +68,8 @@ WORKDIR /app
 
 # Numbers, since Kubernetes cannot tell from a name that it is not root's.
 USER 10001:10001
-ENV PATH=/venv/bin:$PATH RUN_DIR=/run/web
+# HOME, where libraries keep their caches, is in DATA_DIR, the only lasting place that is writable.
+ENV PATH=/venv/bin:$PATH RUN_DIR=/run/web HOME=/app/instance
 # SIGTERM, which Docker sends by itself, is a graceful stop: see uwsgi.ini.
 CMD ["python", "-m", "deploy", "app"]
 HEALTHCHECK --interval=10s --timeout=15s --start-period=60s --start-interval=1s \

@@ -104,6 +104,7 @@ $(RUNTIME): requirements.txt requirements-build.txt deploy/install_uwsgi.py \
 	@PYTHON="$(PYTHON)" sh deploy/prerequisites.sh build
 	@echo "Installing requirements.txt into .venv (compiles uWSGI the first time) ..."
 	@"$(PYTHON)" -m venv .venv
+	@ln -sn ../instance .venv/var 2>/dev/null || true  # an installed app's instance folder: docs/data.md
 	@.venv/bin/python deploy/install_uwsgi.py requirements.txt requirements-build.txt
 	@$(PIP_INSTALL) requirements.txt
 	@touch $@

@@ -110,7 +110,9 @@ def _run(arguments: argparse.Namespace) -> int:
                 uwsgi.become(found, instance="local", section="local")
         case "dev":
             from deploy import dev
+            from deploy.checks import data
 
+            data.make(found)
             dev.become(found)
         case "app":
             import socket

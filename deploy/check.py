@@ -87,7 +87,7 @@ def _subjects(
 
 
 def _of_this_machine(knobs: "Knobs") -> Iterator[tuple[str, Callable[[], Iterable[Finding]]]]:
-    from deploy.checks import places, settings, uwsgi_ini
+    from deploy.checks import data, places, settings, uwsgi_ini
 
     yield "settings", lambda: settings.look(knobs)
     yield "uwsgi.ini", lambda: uwsgi_ini.look(knobs)
@@ -96,6 +96,7 @@ def _of_this_machine(knobs: "Knobs") -> Iterator[tuple[str, Callable[[], Iterabl
     yield "nginx", lambda: _nginx(knobs)
     yield "secret files", lambda: _secret_files(knobs)
     yield "RUN_DIR", lambda: (*places.run_dir(knobs), *places.sockets(knobs))
+    yield "DATA_DIR", lambda: data.look(knobs)
     yield "disk", lambda: places.room(knobs, with_nginx=True)
 
 
@@ -110,10 +111,11 @@ def before_serving(knobs: "Knobs") -> Iterator[Finding]:
 
 def before_the_app(knobs: "Knobs") -> Iterator[Finding]:
     """What the app's container looks at first."""
-    from deploy.checks import settings, uwsgi_ini
+    from deploy.checks import data, settings, uwsgi_ini
 
     yield from settings.look(knobs)
     yield from uwsgi_ini.look(knobs)
+    yield from data.look(knobs)
 
 
 def refuse(findings: Iterable[Finding], say: Callable[[str], None]) -> None:

@@ -68,6 +68,7 @@ class Knobs:
     proxy_protocol: bool
     workers: int
     run_dir: Path
+    data_dir: Path
     debugger: bool
     given: dict[str, str]
     environment: dict[str, str]
@@ -92,6 +93,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         text[name] = str((project / text[name]).absolute())
     given = dict(text)
     _check_run_dir(text)
+    text["DATA_DIR"] = str(_data_dir(text, project))
     for name in ("MOUNTS", "SERVER_NAMES", "TRUSTED_PROXIES", "DEBUG_ALLOW", "SECURITY_HEADERS"):
         _check_spaces(text, name)
 
@@ -154,6 +156,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         proxy_protocol=proxy_protocol,
         workers=workers,
         run_dir=Path(text["RUN_DIR"]),
+        data_dir=Path(text["DATA_DIR"]),
         debugger=debugger,
         given=given,
         environment=text,
@@ -251,6 +254,27 @@ def _check_run_dir(text: Mapping[str, str]) -> None:
             f"RUN_DIR is {text['RUN_DIR']!r}, and uWSGI does not take {odd[0]!r} for a part of a"
             " socket's name; name another folder."
         )
+
+
+def _data_dir(text: Mapping[str, str], project: Path) -> Path:
+    """Where the app keeps its data: not where an image, a commit or a start would touch it."""
+    instance = project / "instance"
+    path = Path(os.path.normpath(text["DATA_DIR"] or instance))
+    reason = ""
+    if not path.is_absolute():
+        reason = "is relative"
+    elif path.is_relative_to(text["RUN_DIR"]):
+        reason = "is in RUN_DIR, which each start empties"
+    elif project.is_relative_to(path) or (
+        path.is_relative_to(project) and not path.is_relative_to(instance)
+    ):
+        reason = f"is in the checkout or around it, so data would get into images ({project})"
+    if reason:
+        raise Refusal(
+            f"DATA_DIR is {str(path)!r}, which {reason}; write an absolute path outside the"
+            " checkout, or leave it empty for the directory `instance`."
+        )
+    return path
 
 
 def _check_spaces(text: Mapping[str, str], name: str) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from deploy import uwsgi
+from deploy.checks import data
 from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
 
@@ -51,7 +52,7 @@ def run(knobs: Knobs, *, publish: bool = True, error: int | None = None) -> int:
 
     Args:
         knobs: of the start to come.
-        publish: whether to publish the static files for nginx.
+        publish: whether to publish the static files for nginx, and to make DATA_DIR.
         error: the file descriptor for what is said, instead of standard error's.
 
     Returns:
@@ -61,6 +62,8 @@ def run(knobs: Knobs, *, publish: bool = True, error: int | None = None) -> int:
         Refusal: they cannot be loaded.
         SystemExit: likewise, and what is wrong is said already.
     """
+    if publish:
+        data.make(knobs)
     with (
         os.fdopen(os.memfd_create("uwsgi.log"), "w+b") as log,
         os.fdopen(os.dup(sys.stderr.fileno() if error is None else error), "wb", 0) as said,
