@@ -10,12 +10,13 @@ which is a 503 at once. ``uwsgi.ini`` loads this with ``import``; no request pas
 import os
 import select
 import socket
-import threading
 import time
 from collections import deque
 
 import uwsgi
 from uwsgidecorators import postfork
+
+from deploy.worker import threads
 
 # Seconds between two looks at the backlog, and that one lasts before it stands, or is gone.
 PAUSE = 0.5
@@ -26,7 +27,7 @@ SHARE = 4
 
 def start() -> None:
     """Start the thread in this worker."""
-    threading.Thread(target=_bound, args=[int(os.environ["REQUEST_TIMEOUT"])], daemon=True).start()
+    threads.start(_bound, int(os.environ["REQUEST_TIMEOUT"]))
 
 
 def _bound(timeout: int) -> None:
@@ -35,7 +36,7 @@ def _bound(timeout: int) -> None:
     Each worker does, since each can end; they count the same requests.
     """
     sockets = [socket.socket(fileno=os.dup(fd)) for fd in uwsgi.sockets]
-    threads = len(uwsgi.workers()) * int(uwsgi.opt["threads"])
+    at_once = len(uwsgi.workers()) * int(uwsgi.opt["threads"])
     longest = int(uwsgi.opt["listen"])
     served: deque[tuple[float, int]] = deque()  # when, and how many requests until then
     last = float("-inf")
@@ -55,7 +56,7 @@ def _bound(timeout: int) -> None:
         seconds, count = now - served[0][0], served[-1][1] - served[0][1]
         if seconds >= STANDING:
             # All threads may be about to finish: rather too long a backlog than too short a one.
-            a_second = (count + threads) / seconds
+            a_second = (count + at_once) / seconds
             _listen(sockets, min(longest, max(1, round(a_second * timeout / SHARE))))
 
 
