@@ -37,6 +37,17 @@ SECURITY_HEADERS = (
     "Permissions-Policy",
     "Cross-Origin-Opener-Policy",
 )
+# Headers that nginx sets itself (nginx/snippets/params.conf), or that are no app's business.
+_NGINX_SETS = {
+    *("host", "x-request-id", "x-real-ip", "x-forwarded-for", "x-forwarded-proto"),
+    *("x-forwarded-host", "transfer-encoding", "content-length", "content-type", "connection"),
+}
+# As long as nginx takes a name in uwsgi_param.
+_HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
+_LISTS = (
+    *("MOUNTS", "SERVER_NAMES", "TRUSTED_PROXIES", "DEBUG_ALLOW", "SECURITY_HEADERS"),
+    *("IDENTITY_HEADERS", "PASS_HEADERS"),
+)
 # Bytes. RFC 2104 (section 3) asks for a key as long as the hash; Flask signs with SHA-1.
 _SHORTEST_KEY = 20
 # What examples have for a key, Flask's own documentation (192b...) among them: the first that
@@ -94,7 +105,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     given = dict(text)
     _check_run_dir(text)
     text["DATA_DIR"] = str(_data_dir(text, project))
-    for name in ("MOUNTS", "SERVER_NAMES", "TRUSTED_PROXIES", "DEBUG_ALLOW", "SECURITY_HEADERS"):
+    for name in _LISTS:
         _check_spaces(text, name)
 
     workers = _whole_number(text, "WORKERS", 1, 1024) if text["WORKERS"] else usable_cpus()
@@ -120,6 +131,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
                 f"SERVER_NAMES has {name!r}; write host names without scheme, port or path,"
                 " separated by spaces, as in example.com *.example.com."
             )
+    _check_headers(text)
     _check_command(text, "RELEASE_COMMAND")
     _one_of(text, "LOAD_APPS", ("auto", "once", "each"))
     if text["WORKER_MEMORY"]:
@@ -371,6 +383,38 @@ def _check_security_headers(text: Mapping[str, str]) -> None:
                 f"SECURITY_HEADERS has {name!r}; write names out of {' '.join(SECURITY_HEADERS)},"
                 " separated by spaces, or nothing."
             )
+
+
+def _check_headers(text: Mapping[str, str]) -> None:
+    for setting in ("IDENTITY_HEADERS", "PASS_HEADERS"):
+        for name in text[setting].split():
+            if not _HEADER_NAME.fullmatch(name):
+                raise Refusal(
+                    f"{setting} has {name!r}; write names of headers such as X-Forwarded-User,"
+                    " separated by spaces. (nginx drops any with an underscore.)"
+                )
+            if name.lower() in _NGINX_SETS:
+                raise Refusal(f"{setting} has {name!r}, which nginx sets itself; take it out.")
+    identity, passed = (text[n].lower().split() for n in ("IDENTITY_HEADERS", "PASS_HEADERS"))
+    if both := sorted({*identity} & {*passed}):
+        raise Refusal(
+            f"IDENTITY_HEADERS and PASS_HEADERS both have {both[0]!r}, and any client could send"
+            " the latter; take it out of PASS_HEADERS."
+        )
+    if not identity:
+        return
+    if not text["TRUSTED_PROXIES"].split() or _yes_or_no(text, "PROXY_PROTOCOL"):
+        raise Refusal(
+            f"IDENTITY_HEADERS is {text['IDENTITY_HEADERS']!r} and no proxy can be believed about"
+            " it; name the proxy that sets these headers in TRUSTED_PROXIES, without"
+            " PROXY_PROTOCOL."
+        )
+    if debugging.too_wide(text["TRUSTED_PROXIES"]):
+        raise Refusal(
+            f"IDENTITY_HEADERS is set and TRUSTED_PROXIES is {text['TRUSTED_PROXIES']!r}, a large"
+            " part of the Internet, which could sign in as anybody; name the addresses of your"
+            " proxies alone."
+        )
 
 
 def _secret_key(text: Mapping[str, str]) -> str:

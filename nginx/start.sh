@@ -10,6 +10,8 @@ source=$(cd "$(dirname "$0")" && pwd)
 cd "$1"
 shift
 
+. "$source/settings.sh"
+
 rm -rf nginx/*  # but not the folder itself, which may be a mount
 mkdir -p nginx/modules nginx/mounts nginx/mode nginx/client-limits nginx/cache nginx/encodings \
     nginx/servers spool
@@ -143,6 +145,29 @@ for proxy in $TRUSTED_PROXIES; do
     if [ $proxies_send_headers = yes ]; then echo "$proxy 1;" >>trusted-proxies.geo; fi
 done
 
+# Headers that nginx drops otherwise: PASS_HEADERS from everybody, IDENTITY_HEADERS from proxies.
+: >let-through.conf
+: >let-through-maps.conf
+variables=
+let_through() {  # let_through NAME PREFIX-OF-THE-VARIABLE
+    variable="\$$2_$(echo "$1" | tr A-Z- a-z_)"
+    variables=$variables$variable
+    echo "uwsgi_param HTTP_$(echo "$1" | tr a-z- A-Z_) $variable if_not_empty;" >>let-through.conf
+}
+for name in $PASS_HEADERS; do
+    grep -q "^uwsgi_param HTTP_$(echo "$name" | tr a-z- A-Z_) " snippets/dropped-headers.conf ||
+        reject PASS_HEADERS "$name" "names out of nginx/snippets/dropped-headers.conf"
+    let_through "$name" http
+done
+for name in $IDENTITY_HEADERS; do
+    ! grep -q "^uwsgi_param HTTP_$(echo "$name" | tr a-z- A-Z_) " snippets/params.conf ||
+        reject IDENTITY_HEADERS "$name" "names of headers that nginx does not set itself"
+    let_through "$name" identity
+    echo "map \$from_trusted_proxy $variable { 1 \$http_${variable#*identity_}; default ''; }" \
+        >>let-through-maps.conf
+done
+echo "map \"$variables\" \$let_through { '' ''; default 1; }" >>let-through-maps.conf
+
 outside=yes
 number=0
 # shellcheck disable=SC2153  # MOUNTS is all of them, MOUNT one
@@ -170,7 +195,7 @@ follow_certificate() {
         if [ "$now" != "$seen" ] && [ -n "$now" ]; then
             seen=$now
             cp nginx/with-certificate/* nginx/servers/
-            kill -HUP $$  # whoever has this number is nginx by now
+            kill -HUP $$  # which passes it on to nginx
         fi
     done
 }
@@ -185,5 +210,28 @@ case " $* " in
     ;;
 esac
 
-# -e: what goes wrong before the configuration is read is told here, too.
-exec nginx -e stderr -p "$PWD/" -c nginx/nginx.conf "$@"
+# nginx writes whole request lines into its error log, so that passes a filter. This shell stays
+# between the two: the filter has the last lines to write when nginx has ended.
+mkfifo nginx/error-log
+sed -n -f nginx/error-log.sed <nginx/error-log &
+filter=$!
+# -e: what goes wrong before the configuration is read goes there, too.
+nginx -e stderr -p "$PWD/" -c nginx/nginx.conf "$@" 2>nginx/error-log &
+nginx=$!
+for signal in HUP INT QUIT TERM USR1 WINCH; do
+    # shellcheck disable=SC2064  # the numbers are known now
+    trap "kill -$signal $nginx 2>/dev/null || :" $signal
+done
+
+# `wait` ends with each signal, too.
+while
+    status=0
+    wait $nginx || status=$?
+    kill -0 $nginx 2>/dev/null
+do :; done
+
+# Workers that outlive a killed master would keep the filter from its end.
+{ sleep 2; kill $filter; } >/dev/null 2>&1 &
+wait $filter || :
+kill $! || :
+exit $status

@@ -1,5 +1,6 @@
 """Which URL is whose: the app's below its mount, nginx's everywhere else."""
 
+import re
 from urllib.parse import urljoin
 
 import pytest
@@ -47,14 +48,19 @@ def test_what_nginx_keeps_for_itself_is_404(site: Site, target: str) -> None:
 # What the app is asked for when a URL is written in an unusual way: the path below the mount as
 # Flask sees it. A number is the status with which nginx itself answers instead.
 #
-# nginx decodes the path, removes dots and merges slashes before it looks for the mount, and tells
-# the app the result. An encoded slash is a slash.
+# nginx decodes the path and removes dots before it looks for the mount, and tells the app the result.
+# An encoded slash is a slash. Slashes are not merged: Flask does that itself, with a redirect, except
+# at the beginning.
 UNUSUAL = {
     "/path//inspect": "/inspect",
-    "//path/inspect": "/inspect",
-    "///path///inspect///a": "/inspect/a",
-    "/path/inspect/a//b": "/inspect/a/b",
-    "//path": 308,
+    "/path////inspect": "/inspect",
+    "//path/inspect": 404,
+    "///path///inspect///a": 404,
+    "//path": 404,
+    "/path//../inspect": "/inspect",
+    "/path/inspect/a//b": "/inspect/a//b",
+    "/path/inspect/https://example.com/a//b": "/inspect/https://example.com/a//b",
+    "/path/inspect/..//inspect": "/inspect",
     "/path/inspect/a%2Fb": "/inspect/a/b",
     "/path%2Finspect": "/inspect",
     "/%70ath/inspect": "/inspect",
@@ -93,6 +99,14 @@ def test_an_unusual_way_to_write_a_url(site: Site, target: str, expected: str | 
         assert answer.status == 200, answer.text
         seen = answer.json()
         assert (seen["path"], seen["script_root"]) == (expected, "/path")
+
+
+@pytest.mark.parametrize("target", ["/path/inspect//a", "/path//inspect//a", "/path/form//"])
+def test_flask_itself_redirects_to_a_path_without_double_slashes(site: Site, target: str) -> None:
+    answer = site.ask(f"{target}?x=1")
+    assert answer.status in (301, 303, 308)
+    merged = re.sub("/+", "/", target)
+    assert answer.headers["Location"] == f"http://127.0.0.1:{site.port}{merged}?x=1"
 
 
 def test_the_query_reaches_the_app_as_it_was_sent(site: Site) -> None:

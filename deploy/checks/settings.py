@@ -8,6 +8,8 @@ from deploy import debugging
 from deploy.checks.finding import Finding, warning
 from deploy.knobs import Knobs, problem_of_key, usable_cpus
 
+# Where no registry sells names: RFC 6761 and 6762, ICANN's .internal, and what offices use.
+_PRIVATE_ENDINGS = {"corp", "example", "home", "internal", "lan", "local", "localhost", "test"}
 _MAKE_KEY = "set it to what `openssl rand -hex 32` prints"
 # Of a container, by kernel: control groups 2 and 1; see cgroups(7).
 _MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -58,6 +60,13 @@ def _clients(knobs: Knobs) -> Iterator[Finding]:
             " host name in the app's links; name the hosts you serve, as in"
             " SERVER_NAMES=example.com."
         )
+    for name in knobs.server_names:
+        ending = name.removeprefix("*.")
+        if name != ending and "." not in ending and ending.lower() not in _PRIVATE_ENDINGS:
+            yield warning(
+                f"SERVER_NAMES has {name!r}, and anybody can register a name below {ending!r} and"
+                " have the app build links with it; name your own domain, as in *.example.com."
+            )
     if debugging.too_wide(proxies := knobs.given["TRUSTED_PROXIES"]):  # production rejects it
         yield warning(
             f"TRUSTED_PROXIES is {proxies!r}, a large part of the Internet, from which forwarded"

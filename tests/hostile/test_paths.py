@@ -61,6 +61,13 @@ def test_no_spelling_of_the_way_up_leads_anywhere(tempting_site: Site, start: st
         "/path/static/.git/config",
         "/path/static/.htpasswd",
         "/path/static/css/.a.css.swp",
+        "/path//static/.env",
+        "/path/static//.env",
+        "/path//static//css//.a.css.swp",
+        "/path/static/.git//config",
+        "/path//.env",
+        "//path/static/.env",
+        "//.env",
         "/path/.env",
         "/.env",
         "/path/static../probe.py",
@@ -120,6 +127,18 @@ def test_a_link_that_appears_later_among_the_published_files_is_not_followed(
 def test_a_path_with_a_forbidden_byte_is_nginxs_400(site: Site, target: bytes) -> None:
     with Wire(site.port) as wire:
         assert wire.send(request(target)).reply().status == 400
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example/..", "evil.example%2f..", "/evil"])
+def test_slashes_at_the_beginning_lead_to_no_other_host(site: Site, host: str) -> None:
+    for start in ("//", "/path//", "/\\", "/path/\\"):
+        with Wire(site.port) as wire:
+            reply = wire.send(request(f"{start}{host}")).reply()
+        location = reply.headers.get("Location", "")
+        assert not location or location.startswith(("http://localhost/", "/path/")), (
+            start,
+            location,
+        )
 
 
 def test_bytes_that_are_no_text_reach_the_app_as_they_are(site: Site) -> None:

@@ -196,6 +196,26 @@ def test_another_name_or_none_gets_no_connection(
         handshake(secure, trusting, name)
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("name", ["forged.example", "xsite.example", "localhost"])
+def test_a_session_of_one_name_is_not_resumed_under_another(
+    secure: Site, trusting: ssl.SSLContext, version: ssl.TLSVersion, name: str
+) -> None:
+    trusting.check_hostname = False  # or the client would not even ask
+    trusting.minimum_version = trusting.maximum_version = version
+    with handshake(secure, trusting, "localhost") as connection:
+        connection.sendall(b"GET /path/ HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        session = connection.session
+    raw = socket.create_connection(("127.0.0.1", int(secure.environment["HTTPS_PORT"])), 10)
+    if name == "localhost":
+        with trusting.wrap_socket(raw, server_hostname=name, session=session) as connection:
+            assert not connection.session_reused
+    else:
+        with raw, pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+            trusting.wrap_socket(raw, server_hostname=name, session=session)
+
+
 @pytest.mark.parametrize(
     ("offered", "chosen"),
     [(("h2", "http/1.1"), "h2"), (("http/1.1", "h2"), "h2"), (("http/1.1",), "http/1.1")],

@@ -47,6 +47,20 @@ def answer() -> Response:
     return response
 
 
+@app.get("/public")
+def public() -> Response:
+    """A page for everybody that has in it what it should not depend on."""
+    response = Response(str(request.headers))
+    response.cache_control.public = True
+    response.cache_control.max_age = 60
+    return response
+
+
+@app.route("/fetch/<path:url>")
+def fetch(url: str) -> str:
+    return url
+
+
 @app.get("/wait")
 def wait() -> str:
     time.sleep(request.args.get("seconds", 1, float))
