@@ -57,7 +57,7 @@ bench: bench-prerequisites $(RUNTIME) $(BENCH)    ## measure this bundle and its
 lint: prerequisites $(DEV)    ## look for mistakes in Python, shell, Dockerfile, nginx, Compose, systemd
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
-	.venv/bin/shellcheck $(SHELL_SCRIPTS)
+	.venv/bin/shellcheck --external-sources $(SHELL_SCRIPTS)
 	.venv/bin/hadolint Dockerfile benchmarks/containers/Dockerfile
 	.venv/bin/python -m deploy render .run/lint
 	.venv/bin/gixy --config .gixy.cfg .run/lint/nginx/nginx.conf

@@ -20,6 +20,7 @@ matches() {
 
 # check NAME PATTERN WHAT TO WRITE: the value of a setting.
 check() {
+    value=
     eval "value=\${$1-}"
     matches "$value" "$2" || reject "$1" "$value" "$3"
 }
@@ -27,6 +28,7 @@ check() {
 # check_each NAME PATTERN WHAT TO WRITE: each word of a setting.
 check_each() {
     set -f  # *.example.com is not a file's name
+    value=
     eval "value=\${$1-}"
     for word in $value; do matches "$word" "$2" || reject "$1" "$word" "$3"; done
     set +f

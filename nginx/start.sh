@@ -10,6 +10,7 @@ source=$(cd "$(dirname "$0")" && pwd)
 cd "$1"
 shift
 
+# shellcheck source=nginx/settings.sh
 . "$source/settings.sh"
 
 rm -rf nginx/*  # but not the folder itself, which may be a mount
