@@ -150,6 +150,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     _check_security_headers(text)
     debugger = _yes_or_no(text, "UWSGI_DEBUG")
     traceback = _yes_or_no(text, "FLASK_DEBUG")
+    publish = _yes_or_no(text, "PUBLISH_STATIC_FILES")
     if text["ENVIRONMENT"] == "production":
         _require_for_production(text, secret_key, tls)
     if debugger:
@@ -180,6 +181,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         "SECRET_KEY": knobs.secret_key,
         "SECRET_KEY_FILE": "/dev/null",
         "PROXY_PROTOCOL": "1" if proxy_protocol else "",
+        "PUBLISH_STATIC_FILES": "1" if publish else "",
         "UWSGI_DEBUG": "1" if debugger else "",
         "FLASK_DEBUG": "1" if traceback and not debugger else "",
     }

@@ -68,6 +68,12 @@ def parse(text: str) -> list[Mount]:
     return list(mounts.values())
 
 
+def of(path: str, mounts: list[Mount]) -> Mount | None:
+    """The mount that a URL's path belongs to: the longest one, as for nginx."""
+    fitting = [mount for mount in mounts if path.startswith(f"{mount.prefix}/")]
+    return max(fitting, key=lambda mount: len(mount.prefix), default=None)
+
+
 def _problem_of(path: str) -> str | None:
     if path == "/":
         return None

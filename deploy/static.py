@@ -1,70 +1,92 @@
-"""Static files: laid out for nginx as their URLs name them, with compressed twins.
+"""Static files on disk: laid out for nginx as their URLs name them, with precompressed variants.
 
-nginx then needs no knowledge of any app: it looks below one folder for the file that the URL
-names, and asks the app when there is none.
+nginx needs no knowledge of any app: it looks below one directory for the file that the URL names,
+and asks the app when there is none. Which files these are is decided in ``publishing``.
 """
 
+import contextlib
+import fcntl
 import gzip
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
-from functools import partial
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
 
 import brotli
-from flask import Flask
 
-from deploy.mounts import Mount
+from deploy import promotion
+from deploy.knobs import PROJECT
 from deploy.refusal import Refusal
 
 # What is worth compressing: images, fonts and archives are compressed already.
 _TEXT = {".css", ".csv", ".html", ".js", ".json", ".map", ".mjs", ".svg", ".txt", ".wasm", ".xml"}
-# Below this an answer fits one network packet either way.
+# Below this a response fits one network packet either way.
 _LEAST = 1024
 # As small as it gets, at a second for each megabyte; and still smaller than gzip's best, at 1 % of
 # that time.
 _SMALLEST, _QUICK = 11, 6
+# In a directory with this file nginx responds with 404 to all dotfiles: nginx/mount.conf.template.
+_CLOSED = ".static"
 
 
-def publish(app: object, mount: Mount, root: Path) -> int:
-    """Copy an app's static files to where nginx looks for them.
+def lay_out(
+    files: Mapping[str, str], closed: Iterable[str], hidden: Iterable[str], run_dir: Path
+) -> None:
+    """Make the directory that nginx serves anew, and put it in the place of the one before.
 
-    Nothing is deleted: a page that was loaded before an update still finds its files.
+    Everything is copied from the apps' own folders: the app's user may write to the old directory,
+    so nothing in it is trusted, and a file that the apps no longer have is gone. Only while another
+    instance is live, files of its release with a fingerprint in their names stay, for pages that
+    were loaded from it.
 
     Args:
-        app: what the mount names; anything but a Flask app has no static files to publish.
-        mount: where the app is mounted.
-        root: the folder that nginx serves; a file ``/path/static/a.css`` lands just there in it.
-
-    Returns:
-        How many files the app has.
-
-    Raises:
-        Refusal: a link in a static folder leads out of it.
+        files: the source of each file, by its path below the directory.
+        closed: directories in which all dotfiles are 404s.
+        hidden: dotfiles that are 404s.
+        run_dir: RUN_DIR.
     """
-    count = 0
-    for folder, url in static_folders(app) if isinstance(app, Flask) else ():
-        _refuse_links_that_lead_out(folder)
-        target = root / f"{mount.prefix}{url}".strip("/")
-        for file in _public_files(folder):
-            _place(file, target / file.relative_to(folder))
-            count += 1
-    return count
+    root = run_dir / "static"
+    root.mkdir(parents=True, exist_ok=True)
+    with _only_one(root):
+        new = Path(tempfile.mkdtemp(prefix="new-", dir=root))
+        live = root / "live"
+        if promotion.listens(run_dir / "sockets" / "live.sock"):
+            for file in public_files(live):
+                if _has_fingerprint(file.name):
+                    _copy(file, new / file.relative_to(live))
+        for path, source in files.items():
+            _place(Path(source), new / path)
+        for path in (*(f"{directory}/{_CLOSED}" for directory in closed), *hidden):
+            with contextlib.suppress(FileExistsError):
+                (new / path).parent.mkdir(parents=True, exist_ok=True)
+                (new / path).touch(exist_ok=False)
+                (new / path).chmod(0o644)
+        for directory, _, _ in os.walk(new):
+            Path(directory).chmod(0o755)
+        # Between the two renames, nginx finds no file and asks the app.
+        with contextlib.suppress(FileNotFoundError):
+            live.rename(root / f"{new.name}-before")
+        new.rename(live)
+        for path in root.iterdir():
+            if path != live:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
-def static_folders(app: Flask) -> Iterator[tuple[Path, str]]:
-    """Each static folder of an app and its blueprints, with its URL below the mount."""
-    for rule in app.url_map.iter_rules():
-        name, _, endpoint = rule.endpoint.rpartition(".")
-        prefix, found, rest = rule.rule.partition("<path:filename>")
-        if endpoint != "static" or not found or rest or "<" in prefix or rule.host:
-            continue
-        owner = app.blueprints[name] if name else app
-        if owner.static_folder:
-            yield Path(owner.static_folder), prefix
+@contextlib.contextmanager
+def _only_one(root: Path) -> Iterator[None]:
+    """Wait for another instance that is doing the same."""
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
-def _refuse_links_that_lead_out(folder: Path) -> None:
+def refuse_links_that_lead_out(folder: Path) -> None:
     """nginx follows no link, but asks the app for what it lacks, and Flask follows them all."""
     for directory, folders, files in os.walk(folder):
         for name in folders + files:
@@ -76,30 +98,65 @@ def _refuse_links_that_lead_out(folder: Path) -> None:
                 )
 
 
-def _public_files(folder: Path) -> Iterator[Path]:
+def directories(folder: Path) -> Iterator[Path]:
+    """The folder and all directories in it, but for hidden ones."""
+    yield folder  # there or not
+    for directory, folders, _ in os.walk(folder):
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        yield from (Path(directory, name) for name in folders if not _is_link(directory, name))
+
+
+def public_files(folder: Path) -> Iterator[Path]:
     """Every file that is meant to be seen: no dotfiles, and no links, which may lead outside."""
-    for directory, folders, files in os.walk(folder):
-        folders[:] = [f for f in folders if not f.startswith(".")]
-        for name in files:
-            file = Path(directory, name)
-            if not name.startswith(".") and not file.is_symlink():
+    for directory in filter(Path.is_dir, directories(folder)):
+        for file in sorted(directory.iterdir()):
+            if not file.name.startswith(".") and file.is_file() and not file.is_symlink():
                 yield file
 
 
+def dotfiles(directory: Path) -> list[str]:
+    """The names of what is hidden in a directory itself."""
+    with contextlib.suppress(OSError):
+        return [path.name for path in directory.iterdir() if _is_hidden(path.name)]
+    return []
+
+
+def _is_link(directory: str, name: str) -> bool:
+    return Path(directory, name).is_symlink()  # os.walk does not follow it, either
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") and name != ".well-known"  # RFC 8615: that is for everybody
+
+
+@cache
+def _fingerprint() -> re.Pattern[str]:
+    # As nginx recognises it.
+    text = (PROJECT / "nginx" / "snippets" / "fingerprints.conf").read_text()
+    return re.compile(re.search(r'"~(.*)"$', text, re.MULTILINE)[1])
+
+
+def _has_fingerprint(name: str) -> bool:
+    return bool(_fingerprint().search(f"/{name}"))
+
+
 def _place(source: Path, target: Path) -> None:
-    seen = source.stat()
-    if target.exists() and target.stat().st_mtime_ns == seen.st_mtime_ns:
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
     # All get the source's time, from which nginx makes ETag and Last-Modified, so that every
-    # machine and every restart answers alike.
+    # machine and every restart responds alike.
     for suffix, pack in _twins_of(source, _QUICK).items():
-        _put(target.with_name(f"{target.name}{suffix}"), source, pack(source.read_bytes()))
-    for suffix in (".br", ".gz"):
-        if not _is_text(source) and not source.with_name(f"{source.name}{suffix}").exists():
-            # Of a larger one before: nginx would go on sending it.
-            target.with_name(f"{target.name}{suffix}").unlink(missing_ok=True)
-    _put(target, source)
+        _copy(source, target.with_name(f"{target.name}{suffix}"), pack)
+    _copy(source, target)
+
+
+def _copy(source: Path, target: Path, pack: Callable[[bytes], bytes] | None = None) -> None:
+    """Copy a file, or what is made of it, with its time, for every user to read."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if pack:
+        target.write_bytes(pack(source.read_bytes()))
+    else:
+        shutil.copyfile(source, target)
+    shutil.copystat(source, target)
+    target.chmod(0o644)
 
 
 def compress(folder: Path) -> int:
@@ -116,9 +173,9 @@ def compress(folder: Path) -> int:
     """
     count = 0
     for static in folder.rglob("static"):
-        for file in list(_public_files(static)):
+        for file in list(public_files(static)):
             for suffix, pack in _twins_of(file, _SMALLEST).items():
-                _put(file.with_name(f"{file.name}{suffix}"), file, pack(file.read_bytes()))
+                _copy(file, file.with_name(f"{file.name}{suffix}"), pack)
                 count += suffix == ".br"
     return count
 
@@ -133,14 +190,3 @@ def _twins_of(source: Path, quality: int) -> dict[str, Callable[[bytes], bytes]]
         return {}
     twins = {".gz": gzip.compress, ".br": partial(brotli.compress, quality=quality)}
     return {s: pack for s, pack in twins.items() if not source.with_name(source.name + s).exists()}
-
-
-def _put(target: Path, source: Path, packed: bytes | None = None) -> None:
-    """Copy a file, or what was made of it, with its time; nginx never sees half of it."""
-    part = target.with_name(f".{target.name}.part")
-    if packed is None:
-        shutil.copy2(source, part)
-    else:
-        part.write_bytes(packed)
-        shutil.copystat(source, part)
-    part.replace(target)

@@ -13,7 +13,7 @@ import uwsgi
 from flask import Flask
 from flask.sessions import SessionInterface
 
-from deploy import inherited, mounts, static
+from deploy import inherited, mounts, publishing
 from deploy.preflight import BEGUN, CLOSED, EACH, REJECTED, SAFE, WHERE
 from deploy.refusal import Refusal
 
@@ -38,16 +38,13 @@ def _check(environment: dict[str, str], log: int) -> int:
     Returns:
         The exit status. What was found is reported by then.
     """
-    umask = os.umask(0o022)
-    os.umask(umask)
     sockets, files = inherited.open_sockets(), _open_files()
     https = environment["TLS_CERTIFICATE"] != os.devnull
+    apps = []
     for mount in mounts.parse(environment["MOUNTS"]):
         try:
             app = mounts.load(mount)
-            os.umask(umask)  # nginx has to read what is published, whatever the app has set
-            if uwsgi.opt["preflight-publish"] == b"1":
-                static.publish(app, mount, Path(environment["RUN_DIR"], "static"))
+            apps.append((mount, app))
         except Refusal as refusal:
             _say(log, f"{refusal}")
             return REJECTED
@@ -83,6 +80,14 @@ def _check(environment: dict[str, str], log: int) -> int:
             f" worker, so a job that it has scheduled runs {workers} times; start the scheduler in"
             " a process of its own instead, or set WORKERS=1 and raise THREADS.",
         )
+    # Last, since the apps get requests for it, which may open what workers do not inherit.
+    try:
+        publish = uwsgi.opt["preflight-publish"] == b"1"
+        for sentence in publishing.publish(apps, environment, lay_out=publish):
+            _say(log, sentence)
+    except Refusal as refusal:
+        _say(log, f"{refusal}")
+        return REJECTED
     return EACH if held and load_apps == "auto" else 0
 
 

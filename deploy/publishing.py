@@ -1,0 +1,246 @@
+"""What nginx may serve of an app: the files that its own static routes send to anybody.
+
+Nothing is listed by name. A file is published if Flask's routing leads its URL to Flask's own
+static view, and if the app then responds with that file to a client that it does not know.
+Everything else stays with the app, since nginx asks it for each file that is not published.
+"""
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import flask
+from flask import Blueprint, Flask
+from werkzeug.exceptions import HTTPException
+from werkzeug.test import Client
+
+from deploy import mounts, static
+from deploy.knobs import PROJECT
+from deploy.mounts import Mount
+from deploy.refusal import Refusal
+
+_FLASK = Path(flask.__file__).parent
+# A client from nowhere (RFC 5737): addresses of this machine may have more rights.
+_STRANGER = {"REMOTE_ADDR": "192.0.2.1"}
+_DATABASE = b"SQLite format 3\0"
+
+
+@dataclass(frozen=True)
+class _Route:
+    """A static route of an app, or of one of its blueprints.
+
+    Args:
+        owner: which of the two.
+        folder: its static folder.
+        rule: the URL below the mount, up to the file's name; empty if it depends on the request.
+        endpoint: its name in Flask's routing.
+        plain: whether Flask's own function is behind it, on every host.
+    """
+
+    owner: Flask | Blueprint
+    folder: Path
+    rule: str
+    endpoint: str
+    plain: bool
+
+
+@dataclass
+class Tree:
+    """What the directory that nginx serves has in it.
+
+    Args:
+        files: the source of each file, by its path.
+        closed: directories in which nginx responds with 404 to every dotfile.
+        hidden: dotfiles to which nginx responds with 404, where a view may have such a name, too.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    closed: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
+
+
+def publish(
+    apps: Iterable[tuple[Mount, object]], environment: Mapping[str, str], *, lay_out: bool = True
+) -> list[str]:
+    """Lay out the static files of all apps for nginx.
+
+    The apps get requests for this, so that whatever they open on the first one is open afterwards.
+
+    Args:
+        apps: the mounts and their apps. Only Flask apps have static files to publish.
+        environment: the settings, as they were before an app could change them.
+        lay_out: whether to do so, or only to look.
+
+    Returns:
+        Sentences about what stays with the app.
+
+    Raises:
+        Refusal: a static folder would make code, data or configuration public.
+    """
+    tree, said = Tree(), []
+    found = list(apps)
+    for mount, app in found:
+        if isinstance(app, Flask):
+            said += _look_at(tree, app, mount, [other for other, _ in found], environment)
+    if lay_out:
+        static.lay_out(tree.files, tree.closed, tree.hidden, Path(environment["RUN_DIR"]))
+    return said
+
+
+def _look_at(
+    tree: Tree,
+    app: Flask,
+    mount: Mount,
+    all_mounts: list[Mount],
+    environment: Mapping[str, str],
+) -> Iterator[str]:
+    not_public = list(_not_public(app, environment))
+    for route in _routes(app):
+        _reject_exposed(mount, route, not_public)
+        if not route.rule:
+            _reject_dotfiles(mount, route)
+            continue
+        url = f"{mount.prefix}{route.rule}"
+        for directory in static.directories(route.folder):
+            below = f"{url}{directory.relative_to(route.folder)}/".replace("/./", "/")
+            if below != f"{mount.prefix}/":  # there, such a name may be a view's
+                tree.closed.append(below.strip("/"))
+        if route.rule == "/":
+            tree.hidden += [f"{url}{n}".strip("/") for n in static.dotfiles(route.folder)]
+        if environment["PUBLISH_STATIC_FILES"] != "1" or not route.plain:
+            continue
+        if _changes_while_it_runs(app, route.folder, environment):
+            continue
+        status: dict[tuple[Path, str], str] = {}
+        told = False
+        for file in _matched(app, route):
+            name = file.relative_to(route.folder)
+            if mounts.of(f"{url}{name}", all_mounts) != mount:
+                continue
+            # One of each kind in each directory: a guard looks at where and what a file is.
+            kind = name.parent, name.suffix
+            if kind not in status:
+                status[kind] = _response(app, mount, f"{route.rule}{name}", file, environment)
+                if status[kind] != "the file" and not told:
+                    told = True
+                    yield (
+                        f"{mount.target} responds with {status[kind]} to {url}{name} without a"
+                        " login, so nginx does not serve it and files like it: the app does."
+                    )
+            if status[kind] == "the file":
+                tree.files[f"{url}{name}".strip("/")] = str(file.absolute())
+
+
+def _routes(app: Flask) -> Iterator[_Route]:
+    for rule in app.url_map.iter_rules():
+        name, _, endpoint = rule.endpoint.rpartition(".")
+        prefix, found, rest = rule.rule.partition("<path:filename>")
+        owner = app.blueprints.get(name) if name else app
+        if endpoint != "static" or not found or rest or not owner or not owner.static_folder:
+            continue
+        anywhere = not (rule.host or rule.subdomain or app.subdomain_matching)
+        views = app.view_functions[rule.endpoint], owner.send_static_file
+        yield _Route(
+            owner=owner,
+            folder=Path(owner.static_folder),
+            rule="" if "<" in prefix else prefix,
+            endpoint=rule.endpoint,
+            plain=anywhere and all(map(_is_flasks_own, views)),
+        )
+
+
+def _is_flasks_own(view: object) -> bool:
+    code = getattr(view, "__code__", None)  # not __module__, which decorators copy
+    return bool(code) and Path(code.co_filename).is_relative_to(_FLASK)
+
+
+def _matched(app: Flask, route: _Route) -> Iterator[Path]:
+    """The files whose URL leads to this route, and not to a view or to another redirect."""
+    adapter = app.url_map.bind("localhost")
+    for file in static.public_files(route.folder):
+        name = str(file.relative_to(route.folder))
+        with contextlib.suppress(HTTPException):
+            if adapter.match(f"{route.rule}{name}", "GET") == (route.endpoint, {"filename": name}):
+                yield file
+
+
+def _response(
+    app: Flask, mount: Mount, path: str, file: Path, environment: Mapping[str, str]
+) -> str:
+    """What the app responds with to a client that it does not know: a status, or "the file"."""
+    https = environment["TLS_CERTIFICATE"] != "/dev/null" or (
+        environment["ENVIRONMENT"] == "production"
+    )
+    names = [app.config["SERVER_NAME"], *(app.config.get("TRUSTED_HOSTS") or ())]
+    names += environment["SERVER_NAMES"].split()
+    host = next((name.lstrip("*.") for name in names if name), "localhost")
+    base_url = f"{'https' if https else 'http'}://{host}{mount.prefix}/"
+    try:
+        with Client(app).get(path, base_url, environ_overrides=_STRANGER) as response:
+            if response.status_code == 200 and response.data == file.read_bytes():
+                return "the file"
+            same = response.status_code == 200
+            return "other content" if same else f"status {response.status_code}"
+    except Exception as error:
+        return type(error).__name__
+
+
+def _changes_while_it_runs(app: Flask, folder: Path, environment: Mapping[str, str]) -> bool:
+    """Whether it is where an app keeps data: a file that is deleted there has to be gone."""
+    places = [app.instance_path, environment["RUN_DIR"], environment.get("DATA_DIR")]
+    real = folder.resolve()
+    return any(real.is_relative_to(Path(place).resolve()) for place in places if place)
+
+
+def _reject_exposed(mount: Mount, route: _Route, not_public: list[tuple[str, Path]]) -> None:
+    folder = route.folder.resolve()
+    for what, path in not_public:
+        if path.is_relative_to(folder):
+            raise Refusal(
+                f"MOUNTS: the static_folder of {_name(route)} in {mount.target} is"
+                f" {str(route.folder)!r}, which holds {what} ({path}), and all files in a static"
+                " folder are public; move what is public into a directory of its own, such as"
+                " 'static', and name that one."
+            )
+    static.refuse_links_that_lead_out(route.folder)
+    for file in static.public_files(route.folder):
+        try:
+            with file.open("rb") as opened:
+                begin = opened.read(64)
+        except OSError:
+            continue  # the app cannot send it either
+        if begin.startswith(_DATABASE) or (b"-----BEGIN" in begin and b"PRIVATE KEY" in begin):
+            raise Refusal(
+                f"MOUNTS: {str(file)!r} in the static_folder of {_name(route)} in {mount.target} is"
+                " a database or a private key, and all files in a static folder are public; move"
+                " it out of there."
+            )
+
+
+def _not_public(app: Flask, environment: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
+    """What has to stay private, with a word for it."""
+    for module in list(sys.modules.values()):
+        if isinstance(file := getattr(module, "__file__", None), str):
+            yield "code", Path(file).resolve()
+    yield "the instance folder", Path(app.instance_path).resolve()
+    for name in ("RUN_DIR", "DATA_DIR", "TLS_KEY", "DEBUG_PASSWORD_FILE"):
+        if environment.get(name, "/dev/null") != "/dev/null":
+            yield name, Path(environment[name]).resolve()
+    yield "the settings", PROJECT.resolve() / ".env"
+
+
+def _reject_dotfiles(mount: Mount, route: _Route) -> None:
+    # nginx does not know the URL. Elsewhere it responds with 404.
+    for directory in static.directories(route.folder):
+        for name in static.dotfiles(directory):
+            raise Refusal(
+                f"MOUNTS: the static_folder of {_name(route)} in {mount.target} has"
+                f" {str(directory / name)!r}, and nginx cannot hide it, since the URL has a"
+                " variable; remove it."
+            )
+
+
+def _name(route: _Route) -> str:
+    return f"{type(route.owner).__name__} {route.owner.name!r}"
