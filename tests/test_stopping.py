@@ -65,8 +65,8 @@ def test_two_run_from_one_folder_with_a_run_dir_for_each(serve: Serve) -> None:
     assert first.ask("/path/").status == 200
 
 
-def test_it_writes_nothing_outside_its_run_dir(serve: Serve, tmp_path: Path) -> None:
-    site = HostSite(RUN_DIR=tmp_path / "run")
+def test_it_writes_nothing_outside_its_run_dir_and_data_dir(serve: Serve, tmp_path: Path) -> None:
+    site = HostSite(RUN_DIR=tmp_path / "run", DATA_DIR=tmp_path / "data")
     before = set(site.folder.rglob("*"))
     with site:
         with site.client() as client:
