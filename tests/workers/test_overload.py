@@ -8,6 +8,7 @@ import pytest
 
 from deploy import health
 from tests.servers import until
+from tests.workers.lab import results
 
 # Two workers of four threads, each request takes half a second.
 CAPACITY = 16
@@ -42,3 +43,9 @@ def test_under_overload_workers_serve_clients_that_still_wait(lab) -> None:
     assert late[200] > 0.7 * CAPACITY * (SECONDS - 12), late
     assert set(late) == {200, 503}, late
     assert until(lambda: site.status() == 200, "the site as before", 10)
+
+
+@pytest.mark.slow
+def test_1000_connections_at_once_are_all_served(lab) -> None:
+    site = lab(WORKERS=2, THREADS=16, REQUEST_TIMEOUT=60)
+    assert results(site.at_once(1000)) == Counter({200: 1000})
