@@ -45,7 +45,8 @@ def test_a_request_in_flight_is_answered_and_then_nothing_is_left(
 def test_when_one_server_ends_so_does_the_other(serve: Serve, program: str) -> None:
     site = serve("host")
     processes = site.processes()
-    master = next(p for p in processes if p.name() == program and p.ppid() == site.process.pid)
+    # The first in the order of their start. nginx's parent is the script that filters its log.
+    master = next(p for p in processes if p.name() == program)
     master.kill()
     assert site.wait() == 1
     assert "one of the servers ended" in site.logs()

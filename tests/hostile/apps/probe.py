@@ -1,6 +1,7 @@
 """An app that says exactly what reached it, for requests that are not meant kindly."""
 
 import hashlib
+import os
 import time
 
 from flask import Flask, Response, request
@@ -59,6 +60,12 @@ def public() -> Response:
 @app.route("/fetch/<path:url>")
 def fetch(url: str) -> str:
     return url
+
+
+@app.get("/exit")
+def leave() -> None:
+    """End the worker in the middle of a request."""
+    os._exit(1)
 
 
 @app.get("/wait")

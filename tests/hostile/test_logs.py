@@ -1,0 +1,249 @@
+"""Logs: no query, which tokens and the debugger's PIN travel in, and nothing that is cut off."""
+
+import contextlib
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+
+from tests.conftest import Serve
+from tests.hostile.sizes import PROBE
+from tests.hostile.wire import ClosedError, Wire, request
+from tests.servers import PROJECT, HostSite, Site, until
+
+# Each request has another one, so that a failure names what leaked.
+TOKEN = "t0ken"
+REFERER = b"Referer: http://127.0.0.1/?a b=" + TOKEN.encode() + b'-referer", x'
+
+
+@pytest.fixture
+def failing_site(kind: str, shared_site: Serve) -> Site:
+    """The probe with limits that are quick to reach."""
+    return shared_site(
+        kind,
+        files=(PROBE,),
+        MOUNTS="/path=probe:app",
+        WORKERS=2,
+        MAX_BODY_SIZE="1m",
+        REQUEST_TIMEOUT=2,
+        CLIENT_REQUESTS_AT_ONCE=4,
+    )
+
+
+def status(site: Site, target: str, *headers: bytes, method: bytes = b"GET") -> int:
+    """The status of a request with a token in its query and in its Referer."""
+    with Wire(site.port) as wire:
+        return wire.send(request(target, REFERER, *headers, method=method)).reply().status
+
+
+def leave(site: Site, raw: bytes) -> None:
+    """Send it and close the connection."""
+    with Wire(site.port) as wire:
+        wire.send(raw)
+        with contextlib.suppress(TimeoutError):
+            wire.socket.settimeout(0.3)
+            wire.socket.recv(1)
+
+
+def too_many_at_once(site: Site) -> int:
+    with ThreadPoolExecutor(12) as pool:
+        target = f"/path/wait?seconds=1&{TOKEN}=crowd"
+        return max(pool.map(lambda _: status(site, target), range(12)))
+
+
+def recovered(site: Site) -> bool:
+    with contextlib.suppress(ClosedError, OSError):
+        return status(site, "/path/seen") == 200
+    return False
+
+
+# What a client does, the statuses that may come of it, and what nginx's error log says of it.
+FAILURES: dict[str, tuple[Callable[[Site], object], set[object], str]] = {
+    "413": (
+        lambda site: status(
+            site, f"/path/read?{TOKEN}=413", b"Content-Length: 9999999", method=b"POST"
+        ),
+        {413},
+        "client intended to send too large body",
+    ),
+    "414": (lambda site: status(site, f"/path/seen?{TOKEN}=414" + "x" * 9000), {414}, ""),
+    "431": (lambda site: status(site, f"/path/seen?{TOKEN}=431", b"X: " + b"x" * 9000), {431}, ""),
+    "400": (lambda site: status(site, f"/path/seen?{TOKEN}=400", b"Host: a"), {400}, ""),
+    "404": (lambda site: status(site, f"/path/static/none.css?{TOKEN}=404"), {404}, ""),
+    "outside": (lambda site: status(site, f"/?{TOKEN}=outside"), {404}, ""),
+    "429": (too_many_at_once, {429}, ""),
+    "499": (lambda site: leave(site, request(f"/path/wait?seconds=1&{TOKEN}=499")), {None}, ""),
+    "aborted upload": (
+        lambda site: leave(
+            site,
+            request(f"/path/read?{TOKEN}=upload", b"Content-Length: 900000", method=b"POST")
+            + b"x" * 100_000,
+        ),
+        {None},
+        "",
+    ),
+    "left download": (
+        lambda site: leave(site, request(f"/path/answer?body=9000000&{TOKEN}=download")),
+        {None},
+        "",
+    ),
+    "large headers": (
+        lambda site: status(site, f"/path/answer?cookies=3&size=60000&{TOKEN}=headers"),
+        {200, 500, 502},
+        "",
+    ),
+    "502": (
+        lambda site: status(site, f"/path/exit?{TOKEN}=502"),
+        {502},
+        "while reading response header from upstream",
+    ),
+    "504": (
+        lambda site: status(site, f"/path/wait?seconds=20&{TOKEN}=504"),
+        {502, 504},
+        "",
+    ),
+}
+
+
+def leaks(site: Site, *, access_log: bool) -> list[str]:
+    """The lines with a token in them; those of the access log count if asked for."""
+    lines = [line for line in site.logs().splitlines() if TOKEN in line]
+    return [line for line in lines if access_log or not line.startswith("{")]
+
+
+def fail(site: Site, name: str) -> None:
+    act, statuses, message = FAILURES[name]
+    assert act(site) in statuses
+    until(lambda: recovered(site), "a worker in the place of an ended one", 60)
+    if message:
+        until(lambda: message in site.logs("nginx"), f"{message!r} in the log", 60)
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_no_query_of_a_failed_request_is_in_the_error_log(failing_site: Site, name: str) -> None:
+    fail(failing_site, name)
+    assert leaks(failing_site, access_log=False) == []
+
+
+def test_no_query_is_in_the_error_log_while_the_app_is_away(failing_site: Site) -> None:
+    if not isinstance(failing_site, HostSite):
+        pytest.skip("a container's sockets are its own")
+    live = failing_site.folder / ".run" / "sockets" / "live.sock"
+    away = live.with_name("away")
+    live.rename(away)
+    try:
+        assert status(failing_site, f"/path/seen?{TOKEN}=away") == 503
+    finally:
+        away.rename(live)
+    message = r'failed \(2: No such file or directory\).* request: "GET /path/seen\?\.\.\. HTTP/1'
+    until(lambda: re.search(message, failing_site.logs()), "the outage in the log", 60)
+    assert leaks(failing_site, access_log=False) == []
+
+
+def test_with_the_debugger_on_no_query_is_in_any_log(shared_site: Serve) -> None:
+    site = shared_site(
+        "host",
+        files=(PROBE,),
+        MOUNTS="/path=probe:app",
+        WORKERS=2,
+        MAX_BODY_SIZE="1m",
+        CLIENT_REQUESTS_AT_ONCE=4,
+        UWSGI_DEBUG=1,
+        DEBUG_ALLOW="127.0.0.1",
+    )
+    for name in [
+        name for name in FAILURES if name != "504"
+    ]:  # there is no deadline with the debugger on
+        fail(site, name)
+    pin = f"/path/?__debugger__=yes&cmd=pinauth&pin={TOKEN}-pin&s={TOKEN}-secret"
+    assert status(site, pin) in {200, 400, 403, 404, 410}
+    with Wire(site.port, source="127.0.0.9") as wire:
+        assert wire.send(request(pin, REFERER)).reply().status == 403
+    until(lambda: "access forbidden by rule" in site.logs(), "the 403 in the log", 60)
+    assert leaks(site, access_log=True) == []
+
+
+# --- The filter of the error log ---
+
+REQUEST = "2026/11/30 02:00:00 [error] 7#7: *1 message, client: 127.0.0.1, server: localhost, "
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('request: "GET /a?b=c HTTP/1.1"', 'request: "GET /a?... HTTP/1.1"'),
+        ('request: "GET /a?b=c?d", host: "x"', 'request: "GET /a?... host: "x"'),
+        (
+            'request: "GET /a", referrer: "http://x/?b c", y?z"',
+            'request: "GET /a", referrer: "http://x/?..."',
+        ),
+        ('request: "GET /a?b" "c?d HTTP/1.1"', 'request: "GET /a?... "c?... HTTP/1.1"'),
+        ('request: "GET /a HTTP/1.1", host: "x"', 'request: "GET /a HTTP/1.1", host: "x"'),
+        ('request: "GET /a?' + "x" * 1900, 'request: "GET /a?...'),
+        ('request: "GET /a%3Fb HTTP/1.1"', 'request: "GET /a%3Fb HTTP/1.1"'),
+    ],
+)
+def test_a_query_is_cut_and_the_rest_stays(line: str, expected: str) -> None:
+    script = PROJECT / "nginx" / "error-log.sed"
+    done = subprocess.run(
+        ["sed", "-n", "-f", script],
+        input=REQUEST + line + "\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == REQUEST + expected + "\n"
+
+
+def test_a_hundred_lines_at_once_all_arrive_whole(failing_site: Site) -> None:
+    before = failing_site.logs("nginx").count("too large body")
+    for _ in range(100):
+        fail_413 = FAILURES["413"][0]
+        assert fail_413(failing_site) == 413
+
+    def lines() -> list[str]:
+        said = failing_site.logs("nginx").splitlines()
+        return [line for line in said if "too large body" in line]
+
+    until(lambda: len(lines()) >= before + 100, "all of the lines", 60)
+    whole = r'.* \[error\] .* request: "POST /path/read\?\.\.\. HTTP/1\.1", host: "localhost".*"'
+    assert [line for line in lines() if not re.fullmatch(whole, line)] == []
+
+
+def test_when_nginx_is_killed_the_site_ends_and_its_last_words_are_there(serve: Serve) -> None:
+    site = serve("host", files=(PROBE,), MOUNTS="/path=probe:app", MAX_BODY_SIZE="1m", WORKERS=1)
+    for _ in range(20):
+        assert FAILURES["413"][0](site) == 413
+    (master,) = [p for p in site.processes() if "nginx: master" in " ".join(p.cmdline())]
+    master.kill()
+    assert site.wait(60) == 1
+    assert site.logs().count("too large body") == 20
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
+def test_a_signal_to_nginxs_script_reaches_nginx_and_ends_both(serve: Serve, number: int) -> None:
+    site = serve("host", files=(PROBE,), MOUNTS="/path=probe:app", WORKERS=1)
+    (script,) = [p for p in site.processes() if "start.sh" in " ".join(p.cmdline())]
+    children = script.children(recursive=True)
+    script.send_signal(number)
+    gone, alive = psutil.wait_procs([script, *children], timeout=60)
+    assert (len(gone) >= 4, alive) == (True, [])
+
+
+@pytest.mark.docker
+def test_a_container_whose_nginx_does_not_start_says_why(shared_site: Serve) -> None:
+    site = shared_site("compose", files=(PROBE,), MOUNTS="/path=probe:app", MAX_BODY_SIZE="1m")
+    # An address to settings.sh, and none to nginx.
+    words = "run", "--rm", "--no-deps", "-e", "TRUSTED_PROXIES=192.0.2.1.7", "nginx"
+    done = site.compose(*words, check=False)
+    assert done.returncode == 1
+    assert "[emerg]" in done.stdout + done.stderr
+    assert "192.0.2.1.7" in done.stdout + done.stderr
+
+
+def test_nginx_starts_without_a_warning(host_site: Site) -> None:
+    assert "[warn]" not in host_site.logs()
