@@ -87,10 +87,13 @@ def _subjects(
 
 
 def _of_this_machine(knobs: "Knobs") -> Iterator[tuple[str, Callable[[], Iterable[Finding]]]]:
-    from deploy.checks import data, places, settings, uwsgi_ini
+    from deploy.checks import data, images, places, settings, uwsgi_ini
+    from deploy.knobs import PROJECT
 
     yield "settings", lambda: settings.look(knobs)
     yield "uwsgi.ini", lambda: uwsgi_ini.look(knobs)
+    if (PROJECT / ".git").exists():
+        yield ".dockerignore", lambda: images.look(PROJECT)
     if knobs.tls:
         yield "certificate", lambda: _certificate(knobs)
     yield "nginx", lambda: _nginx(knobs)

@@ -16,8 +16,10 @@ import psutil
 import pytest
 import trustme
 
+from deploy.checks import images
+from deploy.checks.finding import UnseenError
 from tests.rollout.conftest import remove
-from tests.servers import ComposeSite, HostSite, NotServedError, free_port, until
+from tests.servers import PROJECT, ComposeSite, HostSite, NotServedError, free_port, until
 
 GOOD, UNWISE, WRONG = 0, 1, 2
 KEY = "a key that only the tests know"
@@ -627,3 +629,25 @@ def test_a_rollout_in_containers_starts_nothing_with_an_error() -> None:
             assert site.ask("/path/").status == 200
     finally:
         remove(site)
+
+
+def test_files_that_git_has_and_an_image_lacks_are_named(tmp_path: Path) -> None:
+    shutil.copy(PROJECT / ".dockerignore", tmp_path)
+    for name in ("shop/__init__.py", "shop/model.bin", "shop/other.bin", "README.md", ".gitignore"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(UnseenError):
+        list(images.look(tmp_path))
+    for command in (["init", "--quiet"], ["add", "."]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    (found,) = images.look(tmp_path)
+    assert found.sentence == (
+        "shop/model.bin and 1 more of Git's files stay out of the images; if the app reads them,"
+        " add a line such as !shop/*.bin to .dockerignore, else the line shop/*.bin."
+    )
+    with (tmp_path / ".dockerignore").open("a") as file:
+        file.write("!shop/*.bin\n")
+    assert list(images.look(tmp_path)) == []
+    with (tmp_path / ".dockerignore").open("a") as file:
+        file.write("shop/*.bin\n")
+    assert list(images.look(tmp_path)) == []

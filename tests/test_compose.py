@@ -110,24 +110,6 @@ def test_the_users_are_the_same_in_the_dockerfile_and_the_compose_file() -> None
     assert sorted(owners) == sorted([(*app, "2750"), (*nginx, "0700")])
 
 
-def test_secrets_and_what_only_developers_need_stay_out_of_the_image(
-    shared_site: Serve, tmp_path
-) -> None:
-    files = {".env.production": "SECRET_KEY=1", "tls.key": "1", "kept.txt": "1"}
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    site = ComposeSite(files=[tmp_path / name for name in files], env_file="GREETING=hello\n")
-    try:
-        site.compose("build", "app")
-        listed = site.compose("run", "--rm", "--no-deps", "app", "ls", "-A", "/app").stdout
-    finally:
-        site.clean_up()
-    names = set(listed.split())
-    assert {"yourapplication", "uwsgi.ini", "deploy", "kept.txt"} <= names
-    unwanted = {".env", ".env.production", "tls.key", ".git", "tests", "README.md", "Dockerfile"}
-    assert not unwanted & names
-
-
 # --- The end ---
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from deploy.checks import images
 from tests.servers import PROJECT, ComposeSite, NotServedError, Serve, until
 
 pytestmark = pytest.mark.docker
@@ -20,6 +21,33 @@ SERVICES = ["app", "nginx", "certbot"]
 OVERLAYS = ["deploy/compose/production.yml", "deploy/compose/acme.yml"]
 # Where nobody would write this by chance.
 CANARY = "canary-5f0c6a2e91b74d38"
+# What lies in a checkout and in an app's package, and no image should have.
+STAYS_OUT = [
+    *("certificate.pem", "server.key", ".env.production", "cert.p12", "id_rsa", "id_ed25519.pub"),
+    *(".envrc", ".netrc", ".pypirc", ".npmrc", "prod.env", "dev.sqlite", "dev.sqlite3-wal", "x.db"),
+    *("instance/config.py", "shop/instance/config.py", "sub/secrets/token.txt", "secrets.yml"),
+    *(".ssh/config", ".aws/credentials", "google-credentials.json", "shop/client_secret.json"),
+    *("shop/.env", "shop/static/.env", "shop/data/dev.sqlite3", "shop/keys/a.pem", "shop/a.key"),
+    *("dump.sql", "backup.tar.gz", "notes.txt", "settings.yml", "shop/server.log", "shop/core"),
+    *("shop/conf.py.bak", "shop/conf.py~", "shop/.conf.py.swp", "terraform.tfstate", "wallet.kdbx"),
+    *(".venv/lib/site.py", "node_modules/a/index.js", "shop/node_modules/a/index.js"),
+    *(".idea/x.xml", ".git/config", ".github/a.yml", "tests/test_shop.py"),
+]
+# What an app may need.
+GETS_IN = [
+    *(
+        "tool.py",
+        "shop/__init__.py",
+        "shop/secrets.py",
+        "shop/models/credentials.py",
+        "shop/py.typed",
+    ),
+    *("shop/templates/mail.txt", "shop/templates/a.unknown", "shop/static/b.unknown"),
+    *("shop/data/a.json", "shop/data/a.yml", "shop/data/a.csv", "shop/schema.sql", "shop/a.toml"),
+    *("shop/translations/de/LC_MESSAGES/messages.mo", "shop/files/a.woff2", "shop/files/a.png"),
+    *("migrations/alembic.ini", "migrations/script.py.mako", "migrations/versions/0001.py"),
+    *("templates/a.html", "static/a.css", "static/.well-known/security.txt", "shop/a.so"),
+]
 Inspected = dict[str, Any]
 
 
@@ -42,8 +70,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeSite]:
     knobs = ("SECRET_KEY_FILE", "DEBUG_PASSWORD_FILE", "TLS_CERTIFICATE", "TLS_KEY")
     for name in knobs:
         (folder / name).write_text(f"{name} {CANARY}\n")
-    for name in ("certificate.pem", "server.key", ".env.production"):
-        (folder.parent / name).write_text(CANARY)
+    for name in STAYS_OUT:
+        file = folder.parent / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(CANARY)
+    for name in GETS_IN:
+        file = folder.parent / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("x = 1\n" if file.suffix == ".py" else "")
     site = ComposeSite(
         files=[*folder.parent.iterdir()],
         env_file=f"DATABASE_PASSWORD={CANARY}\n",
@@ -182,6 +216,33 @@ SEARCHES = {
 def test_an_image_has_no(site: ComposeSite, service: str, what: str) -> None:
     image = ["--user=0", "--network=none", "--entrypoint=sh", f"{site.name}-{service}"]
     assert docker("run", "--rm", *image, "-c", f"{SEARCHES[what]}; :").stdout == ""
+
+
+def test_an_image_has_what_the_app_needs_of_the_checkout_and_nothing_else(
+    site: ComposeSite,
+) -> None:
+    command = "--user=0", "--network=none", "--entrypoint=find", f"{site.name}-app", "/app"
+    listed = docker("run", "--rm", *command, "-type", "f", "-printf", "%P\\n").stdout.splitlines()
+    in_image = {name for name in listed if not name.endswith((".pyc", ".br", ".gz"))}
+    assert in_image >= {*GETS_IN}
+    assert not in_image & {*STAYS_OUT}
+    # The rest is the sample and the bundle, of which the app's container needs this.
+    rest = {name for name in in_image - {*GETS_IN} if not name.startswith("yourapplication/")}
+    assert {name for name in rest if not name.endswith(".py")} - {"uwsgi.ini"} == {
+        "deploy/defaults.env",
+        *(
+            str(path.relative_to(PROJECT))
+            for path in (PROJECT / "nginx").rglob("*")
+            if path.is_file()
+        ),
+    }
+    assert {name.partition("/")[0] for name in rest} == {"deploy", "nginx", "uwsgi.ini"}
+
+
+def test_check_reads_the_list_as_docker_does(site: ComposeSite) -> None:
+    patterns = images.read(PROJECT / ".dockerignore")
+    assert [name for name in STAYS_OUT if images.gets_in(name, patterns)] == []
+    assert [name for name in GETS_IN if not images.gets_in(name, patterns)] == []
 
 
 # --- Secrets ---
