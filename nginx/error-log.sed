@@ -5,6 +5,8 @@
 # cannot be made larger, and works.
 /could not build optimal uwsgi_params_hash/d
 
+# DEBUG_PASSWORD_FILE: people type passwords where the name belongs.
+s/user ".*" was not found/user "..." was not found/
 s/?[^ ]*/?.../g
 # The Referer comes last, and may have spaces in it.
 s/\(referrer: "[^?]*?\).*/\1..."/

@@ -39,7 +39,7 @@ case $(echo "$UWSGI_DEBUG" | tr '[:upper:]' '[:lower:]') in
     # Whoever looks into a stopped request takes more time than any request should.
     export REQUEST_TIMEOUT=86400
     CACHE_SIZE=0  # and wants to see each change at once
-    cp modes/debugger.conf mode/
+    cp modes/debugger-access-log.conf snippets/access-log.conf
     if [ -n "$DEBUG_ALLOW" ]; then
         for network in $DEBUG_ALLOW; do echo "allow $network;"; done >mode/allow.conf
         echo "deny all;" >>mode/allow.conf

@@ -1,0 +1,28 @@
+"""The documents name tests that exist."""
+
+import re
+
+import pytest
+
+from tests.servers import PROJECT
+
+NAMED = sorted(
+    set(re.findall(r"tests/[\w/]+\.py(?:::\w+)?", (PROJECT / "docs/security.md").read_text()))
+)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_test_that_proves_a_mitigation_exists(name: str) -> None:
+    file, _, function = name.partition("::")
+    source = (PROJECT / file).read_text()
+    assert not function or f"\ndef {function}(" in source
+
+
+def test_every_threat_has_a_mitigation_and_a_test() -> None:
+    lines = (PROJECT / "docs" / "security.md").read_text().splitlines()
+    rows = [line.strip("|").split("|") for line in lines if line.startswith("| ")]
+    rows = [row for row in rows if row[0].strip() != "threat"]
+    assert len(rows) > 20
+    for threat, mitigation, test, _ in rows:
+        assert mitigation.strip(), threat
+        assert "tests/" in test or "make lint" in test, threat
