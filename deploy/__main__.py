@@ -27,7 +27,8 @@ def main() -> int:
             "--timeout",
             type=float,
             default=120,
-            help="seconds until the new release has to be live (default: %(default)s)",
+            help="seconds for each step: loading the apps, the release step, and the start until"
+            " the new release is live (default: %(default)s)",
         )
     commands.add_parser("status", help="which releases run, which is live, and what they do")
     check = commands.add_parser("check", help="what is wrong or unwise here, and how to mend it")
@@ -61,9 +62,12 @@ def _run(arguments: argparse.Namespace) -> int:
     # whoever operates containers needs no virtual environment.
     match arguments.command:
         case "health":
-            from deploy import health
+            from deploy import health, promotion
 
-            return health.check()
+            status = health.check()
+            if status == 0:
+                promotion.step_in(*promotion.here())
+            return status
         case "promote":
             from deploy import promotion
 

@@ -21,16 +21,18 @@ class DockerError(Exception):
     """A command of Docker's that failed, with the last line that it said."""
 
 
-def docker(*words: str, show: bool = False, **variables: str) -> str:
+def docker(*words: str, show: bool = False, timeout: float | None = None, **variables: str) -> str:
     """Run a command of Docker's and return what it prints.
 
     Args:
         words: the command.
         show: let people see what it says while it works, instead of returning it.
+        timeout: seconds after which it is ended.
         variables: what its environment has besides this process's.
 
     Raises:
         DockerError: it failed.
+        TimeoutError: it has not ended in time. What it has started may go on.
         Refusal: there is no such command on this machine.
     """
     try:
@@ -44,7 +46,10 @@ def docker(*words: str, show: bool = False, **variables: str) -> str:
             text=True,
             errors="replace",
             check=False,
+            timeout=timeout,
         )
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"docker {words[0]} has not ended after {timeout:g} seconds") from None
     except FileNotFoundError:
         raise Refusal("docker is not installed; install it with its plugin for Compose.") from None
     if done.returncode:
@@ -153,16 +158,19 @@ class Compose:
                     )
             self._files = [word for file in files for word in ("--file", file)]
 
-    def run(self, *words: str, image: str = "", show: bool = False) -> str:
+    def run(
+        self, *words: str, image: str = "", show: bool = False, timeout: float | None = None
+    ) -> str:
         """Run a command of Compose's.
 
         Args:
             words: the command.
             image: the image that the app shall have in it.
             show: let people see what it says.
+            timeout: seconds after which it is ended.
         """
         variables = {"APP_IMAGE": image} if image else {}
-        return docker("compose", *self._files, *words, show=show, **variables)
+        return docker("compose", *self._files, *words, show=show, timeout=timeout, **variables)
 
     def containers(self) -> list[Container]:
         """All containers of the service ``app``, oldest first."""

@@ -46,6 +46,15 @@ def promote(sockets: Path, instance: str) -> bool:
     return False
 
 
+def step_in(sockets: Path, instance: str) -> None:
+    """Go live where nothing is, since the live instance was removed without a rollout.
+
+    Each container asks for this with its healthcheck.
+    """
+    if listens(sockets / f"{instance}.sock") and not listens(sockets / "live.sock"):
+        promote(sockets, instance)
+
+
 def live_instance(sockets: Path) -> str:
     """The name of the instance that ``live.sock`` leads to; empty if there is no such link."""
     try:

@@ -4,8 +4,11 @@ A release is ``<image>:20261123-210507`` (UTC). The tag that Compose itself star
 ``latest``, names the same image as the live release, so `docker compose up` agrees with what runs.
 """
 
+import contextlib
 import json
 import re
+import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from deploy.docker import Compose, DockerError, docker
@@ -67,6 +70,25 @@ class Releases:
     def point_compose_at(self, image: str) -> None:
         """Let `docker compose up` start this image."""
         docker("tag", image, self._image)
+
+    @contextlib.contextmanager
+    def lend_to(self, image: str, live: str) -> Iterator[None]:
+        """Point Compose at an image, and when the block or this process ends, at the live one."""
+        # The shell's input ends with this process, even with SIGKILL. What Docker was doing for it
+        # goes on then, and has to end first.
+        script = 'read -r _ || sleep 3; exec docker tag "$0" "$1"'
+        with subprocess.Popen(
+            ["sh", "-c", script, live, self._image],
+            stdin=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for this process
+        ) as restoring:
+            try:
+                self.point_compose_at(image)
+                yield
+            finally:
+                restoring.communicate(b"now\n")
+        if restoring.returncode:
+            raise DockerError(f"docker tag {live} {self._image} failed")
 
     def keep(self, image: str) -> str:
         """Make an image that went live a release, and return which."""

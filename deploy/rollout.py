@@ -6,6 +6,7 @@ healthy leaves the old one as it was.
 """
 
 import contextlib
+import math
 import socket
 import sys
 import time
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 
 from deploy import check
 from deploy.checks import containers
-from deploy.docker import Compose, Container, DockerError, live_socket
+from deploy.docker import Compose, Container, DockerError, docker, live_socket
 from deploy.refusal import Refusal
 from deploy.releases import Releases, image_id
 
@@ -30,7 +31,8 @@ def rollout(image: str | None, timeout: float) -> None:
 
     Args:
         image: its tag, id or release; None builds it from this folder.
-        timeout: seconds it may take until it is healthy and live.
+        timeout: seconds that the release step may take, and then the start until it is healthy and
+            live.
 
     Raises:
         RolloutError: it does not work.
@@ -49,11 +51,11 @@ def rollout(image: str | None, timeout: float) -> None:
         check.refuse(containers.look_at(compose), say=check.complain)
         check.refuse(containers.ask_the_app(compose, image=new), say=check.complain)
         try:
-            command = "python", "-m", "deploy", "release"
-            compose.run("run", "--rm", "--no-deps", "-T", "app", *command, image=new, show=True)
-        except DockerError:
+            _release(compose, new, timeout)
+        except (DockerError, TimeoutError) as error:
+            how = "failed" if isinstance(error, DockerError) else f"took over {timeout:g} seconds"
             unchanged = "the old release still serves" if live else "nothing was started"
-            raise RolloutError(f"The release step failed; {unchanged}.") from None
+            raise RolloutError(f"The release step {how}; {unchanged}.") from None
         _replace(compose, releases, live, new, timeout)
 
 
@@ -75,6 +77,21 @@ def rollback(timeout: float) -> None:
         _replace(compose, releases, live, releases.before(live.image), timeout)
 
 
+def _release(compose: Compose, image: str, timeout: float) -> None:
+    """Run the release step in a container of its own, of which nothing is left."""
+    name = f"{compose.name}-release-step"
+    with contextlib.suppress(DockerError):
+        docker("rm", "--force", name)  # of a rollout that was killed
+    run = "run", "--rm", "--no-deps", "-T", "--name", name
+    command = "python", "-m", "deploy", "release"
+    try:
+        compose.run(*run, "app", *command, image=image, show=True, timeout=timeout)
+    except BaseException:
+        with contextlib.suppress(DockerError):
+            docker("rm", "--force", name)
+        raise
+
+
 def _replace(
     compose: Compose, releases: Releases, live: Container | None, image: str, timeout: float
 ) -> None:
@@ -87,7 +104,8 @@ def _replace(
     if not live:
         releases.point_compose_at(image)
         _say("Starting everything, since nothing is live")
-        compose.run("up", "--detach", "--wait", show=True)
+        wait = "--wait", "--wait-timeout", f"{math.ceil(timeout)}"
+        compose.run("up", "--detach", *wait, show=True)
         _say(f"Release {releases.keep(image)} is live")
         return
 
@@ -114,11 +132,8 @@ def _replace(
 def _create(compose: Compose, releases: Releases, live: Container, image: str) -> Container:
     """Make a container of an image. Compose's own tag names that image just meanwhile."""
     before = {container.id for container in compose.containers()}
-    releases.point_compose_at(image)
-    try:
+    with releases.lend_to(image, live.image):
         compose.run("create", "--no-build", "--no-recreate", "--scale", "app=2", "app")
-    finally:
-        releases.point_compose_at(live.image)
     return next(found for found in compose.containers() if found.id not in before)
 
 

@@ -86,7 +86,8 @@ class Site:
         """Serve what now lies in this folder, with the knobs as they now are.
 
         Args:
-            timeout: seconds until the new instance has to be live.
+            timeout: seconds that each step may take: the preflight, the release step, and the
+                start of the new instance until it is live.
             say: tells people what is going on.
 
         Raises:
@@ -96,9 +97,12 @@ class Site:
         configuration = _configuration(knobs)
         await asyncio.to_thread(check.refuse, check.before_serving(knobs), say)
         await asyncio.to_thread(nginx.test, knobs, knobs.run_dir)
-        if await _tell("preflight", knobs, say) == preflight.EACH:
+        # It ends by itself then, and says where the apps hang.
+        start_timeout = min(int(knobs.environment["START_TIMEOUT"]), max(1, int(timeout)))
+        given = knobs.environment | {"START_TIMEOUT": str(start_timeout)}
+        if await _tell("preflight", given, say, start_timeout + 10) == preflight.EACH:
             knobs.environment["LOAD_APPS"] = "each"
-        await _tell("release", knobs, say)
+        await _tell("release", knobs.environment, say, timeout)
 
         say("A new instance starts beside the old one")
         old, new = self._live, await self._start_app(knobs)
@@ -166,23 +170,34 @@ class _Server:
         await self.ended
 
 
-async def _tell(command: str, knobs: Knobs, say: control.Say) -> int:
+async def _tell(command: str, environment: dict[str, str], say: control.Say, timeout: float) -> int:
     """Run one of our own commands, say what it says, and return its exit status.
 
     Raises:
-        Refusal: it failed.
+        Refusal: it failed, or has not ended after that many seconds.
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "deploy", command),
         cwd=PROJECT,
-        env=knobs.environment,
+        env=environment,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
     )
-    async for line in process.stdout:
-        say(line.decode(errors="replace").rstrip())
-    status = await process.wait()
+    try:
+        async with asyncio.timeout(timeout):
+            async for line in process.stdout:
+                say(line.decode(errors="replace").rstrip())
+            status = await process.wait()
+    except TimeoutError:
+        raise Refusal(
+            f"the {command} step has not ended after {timeout:g} seconds; set a longer --timeout if"
+            " it needs that. The old release still serves."
+        ) from None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     if status not in (0, preflight.EACH):
         raise Refusal(f"the {command} step failed. The old release still serves.")
     return status
