@@ -19,7 +19,7 @@ from tests.conftest import Serve
 from tests.hostile.names import BELIEVED, HOSTS, NO_HOSTS, ORDINARY
 from tests.hostile.sizes import PROBE
 from tests.hostile.wire import Wire, request
-from tests.servers import KNOBS, PROJECT, HostSite, Site, free_port, until
+from tests.servers import KNOBS, PROJECT, HostSite, NotServedError, Site, free_port, until
 
 DROPPED = (PROJECT / "nginx" / "snippets" / "dropped-headers.conf").read_text()
 # What a proxy sets for each request, also of a client that is not signed in.
@@ -150,6 +150,23 @@ def test_headers_that_cannot_be_let_through_are_rejected(
 ) -> None:
     with pytest.raises(Refusal, match=re.escape(sentence)):
         knobs.read(settings, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"PASS_HEADERS": "X-Scirpt-Name"}, "PASS_HEADERS has 'X-Scirpt-Name'; write names out of"),
+        (
+            {"PASS_HEADERS": "Accept"},
+            "PASS_HEADERS has 'Accept'; write names out of nginx/snippets",
+        ),
+    ],
+)
+def test_a_header_that_is_not_dropped_cannot_be_let_through(
+    serve: Serve, settings: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(NotServedError, match=re.escape(sentence)):
+        serve("host", **settings)
 
 
 EVERYBODY = [
