@@ -14,11 +14,11 @@ KINDS = ["view", "template", "generator", "nested", "body"]
 QUESTIONS = ["token", "request.view_args['token']", "request.headers['X-Token']", "request.path"]
 
 
-def fail_in_all_ways(server, times, pin=PIN):
+def fail_in_all_ways(server, times, pin=PIN, kinds=KINDS):
     """Pages by token: of each kind of exception as many as asked for."""
     pages = {}
     for number in range(times):
-        for kind in KINDS:
+        for kind in kinds:
             token = f"{kind}-{number}-{random.randrange(10**9)}"
             body = f"token={token}".encode() if kind == "body" else None
             headers = {"X-Token": token}
@@ -86,7 +86,9 @@ def test_a_thousand_of_a_thousand_commands_are_right_while_others_use_the_app(
 def test_the_usual_recipe_fails_at_this(uwsgi, users):
     """What this is for. Its figures vary, but it is never right with more than one worker."""
     server = uwsgi(mounts={"/path": "stock:app"})
-    pages = fail_in_all_ways(server, 5, pin=None)
+    # The stock debugger has no page for a generator, whose response has begun by then.
+    kinds = [kind for kind in KINDS if kind != "generator"]
+    pages = fail_in_all_ways(server, 5, pin=None, kinds=kinds)
     with users(server) as others:
         found = ask_at_random(server, pages, 1000, at_once=8)
     print(f"\nthe usual recipe: {found}; other users: {others.right} right, {others.wrong[:3]}")
