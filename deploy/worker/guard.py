@@ -1,7 +1,8 @@
 """What sees to the end of a worker, so that no request is lost with it.
 
 A worker ends when it is asked to (uWSGI's master sends SIGINT then), or when it has become unfit:
-a request in it is stuck, it is too large, or too old. A thread waits for each of the two.
+a request in it is stuck, it is too large, or too old, or streams without a client hold its threads.
+A thread waits for each of the two.
 ``uwsgi.ini`` loads this with ``import``, before the apps; no request passes through it.
 """
 
@@ -21,6 +22,7 @@ import uwsgi
 from uwsgidecorators import postfork
 
 from deploy.worker.deadline import Deadline
+from deploy.worker.streams import Streams
 
 # Seconds between two looks at the requests; and at what keeps a worker from its end.
 PAUSE = 0.5
@@ -29,6 +31,8 @@ SHORT_PAUSE = 0.02
 REST = 10
 # What uwsgi.ini has for a worker's graceful end; nobody else sends it.
 END = signal.SIGRTMIN
+
+_ending = threading.Event()
 
 
 def start() -> None:
@@ -60,6 +64,7 @@ def _end_when_asked() -> None:
         while _backlog():
             time.sleep(SHORT_PAUSE)
     _stop_accepting()
+    _ending.set()
 
 
 def _end_when_unfit() -> None:
@@ -68,6 +73,8 @@ def _end_when_unfit() -> None:
     It answers what somebody still waits for, and leaves; uWSGI's master starts another one.
     """
     deadline = Deadline(int(os.environ["REQUEST_TIMEOUT"]))
+    streams = Streams()
+    threads = int(uwsgi.opt["threads"])
     born = time.monotonic()
     lifetime = int(os.environ["WORKER_LIFETIME"] or 0)
     memory = int(os.environ["WORKER_MEMORY"] or 0)
@@ -80,6 +87,12 @@ def _end_when_unfit() -> None:
         # With the debugger on, people stop a request to look into it.
         if not os.environ.get("UWSGI_DEBUG"):
             reason = "".join(deadline.missed())
+        for line in streams.end_lost():
+            _log(line)
+        if _ending.is_set() and streams.only_stuck:
+            os._exit(0)
+        if not reason and streams.stuck * 2 >= threads:
+            reason = f"{streams.stuck} of {threads} threads wait in streams without a client.\n"
         if not reason and lifetime and time.monotonic() - born > lifetime and _in_turn():
             reason = f"WORKER_LIFETIME: {lifetime} s have passed.\n"
         if not reason and memory and (taken := _memory()) > memory and _in_turn():
@@ -90,6 +103,7 @@ def _end_when_unfit() -> None:
     )
     _stop_accepting()
     latest = time.monotonic() + deadline.seconds
+    time.sleep(SHORT_PAUSE)  # what was just accepted begins
     while _awaited() and time.monotonic() < latest:
         time.sleep(SHORT_PAUSE)
         if late := "".join(deadline.missed()):
@@ -162,20 +176,7 @@ def _awaited() -> bool:
 
     Nobody does for that of a stuck request: nginx answers 504 and hangs up.
     """
-    names = [listening.getsockname() for listening in _sockets()]
-    connections = select.poll()
-    count = 0
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            fd = int(entry.name)
-            if entry.is_socket() and fd not in uwsgi.sockets:
-                with socket.socket(fileno=os.dup(fd)) as connection:
-                    if connection.getsockname() in names:
-                        connections.register(fd, 0)
-                        count += 1
-        except OSError:  # closed by now
-            continue
-    return len(connections.poll(0)) < count  # hung up is reported unasked
+    return not all(left for _, _, left, _ in uwsgi.requests())
 
 
 if uwsgi.worker_id():

@@ -4,6 +4,7 @@ import array
 import gzip
 import io
 import os
+import queue
 import subprocess
 import sys
 import tempfile
@@ -278,6 +279,19 @@ def streamed() -> Response:
             happened["rows ended"] += 1
 
     return Response(rows(), mimetype="text/plain")
+
+
+@app.get("/events")
+def events() -> Response:
+    """A stream that says hello and then waits for good."""
+
+    def wait() -> Iterator[str]:
+        yield "begun\n"
+        while True:
+            yield queue.Queue().get()
+
+    headers = {"X-Accel-Buffering": "no"}
+    return Response(wait(), mimetype="text/event-stream", headers=headers)
 
 
 def application(environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
