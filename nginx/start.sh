@@ -232,7 +232,12 @@ while
 do :; done
 
 # Workers that outlive a killed master would keep the filter from its end.
-{ sleep 2; kill $filter; } >/dev/null 2>&1 &
+{
+    trap 'kill $!' TERM
+    sleep 2 &
+    wait $! && kill $filter
+} >/dev/null 2>&1 &
 wait $filter || :
 kill $! || :
+wait $! || :
 exit $status

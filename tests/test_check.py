@@ -252,9 +252,6 @@ def test_what_is_wrong_in_uwsgi_ini_is_an_error(
     [
         ("uwsgi.ini", "no-orphans", "harakiri = 9\nno-orphans", ["harakiri is 9", "take it out"]),
         ("uwsgi.ini", "socket-timeout = 30\n", "", ["send_timeout is 30s", "socket-timeout is 4"]),
-        ("uwsgi.ini", "listen = 1024", "listen = 500", ["max_conns is 1000", "listen is 500"]),
-        ("nginx/nginx.conf", "=1000", "=2000", ["max_conns is 2000", "listen is 1024"]),
-        ("nginx/nginx.conf", "=1000", "=10", ["THREADS is 16 and max_conns is 10", "raise"]),
         (
             "nginx/server.conf.template",
             "${REQUEST_TIMEOUT}s",

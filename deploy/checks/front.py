@@ -31,7 +31,6 @@ def look(knobs: Knobs) -> Iterator[Finding]:
         raise UnseenError("is not installed here") from None
     with tempfile.TemporaryDirectory() as folder:
         rendered = nginx.test(knobs, Path(folder))
-        yield from _queue(knobs, rendered)
         yield from _times(knobs, rendered)
         yield from _gixy(Path(folder) / "nginx")
     yield from _security_update()
@@ -39,22 +38,6 @@ def look(knobs: Knobs) -> Iterator[Finding]:
 
 def _values(rendered: str, pattern: str) -> list[str]:
     return re.findall(rf"^[^#\n]*?\b{pattern}", rendered, re.MULTILINE)
-
-
-def _queue(knobs: Knobs, rendered: str) -> Iterator[Finding]:
-    threads = knobs.workers * int(knobs.environment["THREADS"])
-    listen = uwsgi_ini.option(knobs, "listen")
-    for most in map(int, _values(rendered, r"max_conns=(\d+)")):
-        if most > listen:
-            yield warning(
-                f"max_conns is {most} in nginx.conf and listen is {listen} in uwsgi.ini, so a rush"
-                " of clients gets 502 instead of 503; lower max_conns, or raise listen."
-            )
-        if most < threads:
-            yield warning(
-                f"WORKERS times THREADS is {threads} and max_conns is {most} in nginx.conf, so some"
-                " threads never get a request; raise max_conns, and listen in uwsgi.ini above it."
-            )
 
 
 def _times(knobs: Knobs, rendered: str) -> Iterator[Finding]:
