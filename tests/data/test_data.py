@@ -81,6 +81,7 @@ def writing(site: Site) -> Iterator[list[int]]:
 
 
 @pytest.mark.docker
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_data_in_the_volume_outlives_containers_and_can_be_restored() -> None:
     site = ComposeSite(
@@ -130,7 +131,15 @@ def test_data_is_in_the_instance_directory_on_this_machine(serve: Serve) -> None
     seen = site.ask("/x/places").json()
     assert (seen["DATA_DIR"], seen["instance"]) == (directory, directory)
     assert entries(site, "POST") == 1
-    assert (site.folder / "instance" / "shop.db").exists()
+    database = site.folder / "instance" / "shop.db"
+    backup, restore = "tar -C instance -cz . >backup.tar.gz", "tar -C instance -xzf backup.tar.gz"
+    assert f"`{backup}`" in DOCUMENT
+    assert f"`{restore}`" in DOCUMENT
+    before = database.read_bytes()
+    type_in(site, backup)
+    database.unlink()
+    type_in(site, restore)
+    assert database.read_bytes() == before
     ignored = ["git", "-C", PROJECT, "check-ignore", "--quiet", "instance/shop.db"]
     assert subprocess.run(ignored, check=False).returncode == 0
 

@@ -136,7 +136,7 @@ STALE += " os.path.exists(stale) and os.unlink(stale); s.bind(stale); os.chmod(s
 LINK = " os.unlink(live); os.symlink('stale.sock', live);"
 
 
-# Connections that nobody accepts, until the kernel takes no more; and one that is only read.
+# A backlog that is full, and a server that reads the request and closes the connection.
 FULL = """
 s.listen(0)
 held = []
