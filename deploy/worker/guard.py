@@ -38,14 +38,14 @@ _ending = threading.Event()
 def start() -> None:
     """Start the threads in this worker.
 
-    SIGINT stays blocked in the main thread, and so in those that are started from it later: it
-    waits for ``sigwait()``, whatever handler uWSGI has for it. (``sigtimedwait()`` would not do:
-    interrupted by SIGCONT, CPython's returns a signal that there never was.)
+    They block all signals. The main thread and those that are started from it later block none,
+    since the app's child processes inherit that.
     """
+    uwsgi.catch_end()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     threading.Thread(target=_end_when_asked, daemon=True).start()
     threading.Thread(target=_end_when_unfit, daemon=True).start()
-    signal.pthread_sigmask(signal.SIG_SETMASK, before | {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_when_asked() -> None:
@@ -53,7 +53,7 @@ def _end_when_asked() -> None:
 
     uWSGI's master kills what takes longer than REQUEST_TIMEOUT (``worker-reload-mercy``).
     """
-    signal.sigwait({signal.SIGINT})
+    uwsgi.wait_for_end()
     for path in _paths():
         # This instance's own name. If live.sock points to it, nginx finds nobody there and says
         # 503; a newer instance, which live.sock points to by now, is left alone.

@@ -69,7 +69,7 @@ class Lab:
 
     def workers(self) -> list[psutil.Process]:
         """uWSGI's workers."""
-        return self.master.children()
+        return [p for p in self.master.children() if p.name() == "uwsgi"]
 
     def connections(self) -> int:
         """How many requests wait in uWSGI's socket or are being answered."""
