@@ -146,7 +146,7 @@ for proxy in $TRUSTED_PROXIES; do
     if [ $proxies_send_headers = yes ]; then echo "$proxy 1;" >>trusted-proxies.geo; fi
 done
 
-# Headers that nginx drops otherwise: PASS_HEADERS from everybody, IDENTITY_HEADERS from proxies.
+# Headers that nginx drops otherwise: PASS_HEADERS from any client, IDENTITY_HEADERS from proxies.
 : >let-through.conf
 : >let-through-maps.conf
 variables=
@@ -238,6 +238,6 @@ do :; done
     wait $! && kill $filter
 } >/dev/null 2>&1 &
 wait $filter || :
-kill $! || :
+kill $! 2>/dev/null || :
 wait $! || :
 exit $status

@@ -19,19 +19,25 @@ from tests.servers import PROJECT, HostSite, Site, until
 TOKEN = "t0ken"
 REFERER = b"Referer: http://127.0.0.1/?a b=" + TOKEN.encode() + b'-referer", x'
 
+LIMITS = {
+    "MOUNTS": "/path=probe:app",
+    "WORKERS": 2,
+    "MAX_BODY_SIZE": "1m",
+    "REQUEST_TIMEOUT": 2,
+    "CLIENT_REQUESTS_AT_ONCE": 4,
+}
+
 
 @pytest.fixture
 def failing_site(kind: str, shared_site: Serve) -> Site:
     """The probe with limits that are quick to reach."""
-    return shared_site(
-        kind,
-        files=(PROBE,),
-        MOUNTS="/path=probe:app",
-        WORKERS=2,
-        MAX_BODY_SIZE="1m",
-        REQUEST_TIMEOUT=2,
-        CLIENT_REQUESTS_AT_ONCE=4,
-    )
+    return shared_site(kind, files=(PROBE,), **LIMITS)
+
+
+@pytest.fixture
+def failing_host_site(shared_site: Serve) -> HostSite:
+    """The same, straight on this machine."""
+    return shared_site("host", files=(PROBE,), **LIMITS)
 
 
 def status(site: Site, target: str, *headers: bytes, method: bytes = b"GET") -> int:
@@ -129,19 +135,18 @@ def test_no_query_of_a_failed_request_is_in_the_error_log(failing_site: Site, na
     assert leaks(failing_site, access_log=False) == []
 
 
-def test_no_query_is_in_the_error_log_while_the_app_is_away(failing_site: Site) -> None:
-    if not isinstance(failing_site, HostSite):
-        pytest.skip("a container's sockets are its own")
-    live = failing_site.folder / ".run" / "sockets" / "live.sock"
+def test_no_query_is_in_the_error_log_while_the_app_is_away(failing_host_site: HostSite) -> None:
+    site = failing_host_site
+    live = site.folder / ".run" / "sockets" / "live.sock"
     away = live.with_name("away")
     live.rename(away)
     try:
-        assert status(failing_site, f"/path/seen?{TOKEN}=away") == 503
+        assert status(site, f"/path/seen?{TOKEN}=away") == 503
     finally:
         away.rename(live)
     message = r'failed \(2: No such file or directory\).* request: "GET /path/seen\?\.\.\. HTTP/1'
-    until(lambda: re.search(message, failing_site.logs()), "the outage in the log", 60)
-    assert leaks(failing_site, access_log=False) == []
+    until(lambda: re.search(message, site.logs()), "the outage in the log", 60)
+    assert leaks(site, access_log=False) == []
 
 
 def test_with_the_debugger_on_no_query_is_in_any_log(shared_site: Serve) -> None:
@@ -199,14 +204,14 @@ def test_a_query_is_cut_and_the_rest_stays(line: str, expected: str) -> None:
     assert done.stderr == REQUEST + expected + "\n"
 
 
-def test_a_hundred_lines_at_once_all_arrive_whole(failing_site: Site) -> None:
-    before = failing_site.logs("nginx").count("too large body")
+def test_a_hundred_lines_at_once_all_arrive_whole(failing_host_site: HostSite) -> None:
+    before = failing_host_site.logs("nginx").count("too large body")
     for _ in range(100):
         fail_413 = FAILURES["413"][0]
-        assert fail_413(failing_site) == 413
+        assert fail_413(failing_host_site) == 413
 
     def lines() -> list[str]:
-        said = failing_site.logs("nginx").splitlines()
+        said = failing_host_site.logs("nginx").splitlines()
         return [line for line in said if "too large body" in line]
 
     until(lambda: len(lines()) >= before + 100, "all of the lines", 60)

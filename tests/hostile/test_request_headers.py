@@ -1,4 +1,4 @@
-"""Headers that apps believe: they come from nginx or a trusted proxy, and from nobody else."""
+"""Headers that apps believe: they come from nginx or a trusted proxy alone."""
 
 import contextlib
 import http.server
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy import knobs
+from deploy.checks import settings
 from deploy.refusal import Refusal
 from tests.conftest import Serve
 from tests.hostile.names import BELIEVED, HOSTS, NO_HOSTS, ORDINARY
@@ -80,7 +81,7 @@ def test_identities_are_believed_from_a_trusted_proxy(single_sign_on: Site) -> N
 
 
 @pytest.mark.parametrize("value", [b"ada", b"", b"127.0.0.1"])
-def test_identities_are_dropped_from_everybody_else(single_sign_on: Site, value: bytes) -> None:
+def test_identities_are_dropped_from_any_other_client(single_sign_on: Site, value: bytes) -> None:
     lines = [b"%s: %s" % (name.encode(), value) for name in IDENTITY.split()]
     lines.append(b"X-Forwarded-For: 127.0.0.1")
     with Wire(single_sign_on.port, source=STRANGER) as wire:
@@ -94,7 +95,7 @@ def test_a_trusted_proxy_is_believed_about_no_other_identity(single_sign_on: Sit
     assert names_seen(single_sign_on, sorted(others)) == set()
 
 
-def test_a_dropped_header_can_be_let_through_from_anybody(single_sign_on: Site) -> None:
+def test_a_dropped_header_can_be_let_through_from_any_client(single_sign_on: Site) -> None:
     with Wire(single_sign_on.port, source=STRANGER) as wire:
         lines = b"X-Forwarded-Prefix: /a", b"X-SCRIPT-NAME: /b", b"X-Forwarded-Path: /c"
         seen = json.loads(wire.send(request("/path/seen", *lines)).reply().body)
@@ -112,7 +113,7 @@ def test_a_page_with_a_header_that_was_let_through_is_not_cached(
         assert value in answer.text
         assert "X-Cache" not in answer.headers
     assert single_sign_on.ask(target).headers["X-Cache"] == "miss"
-    # And no page of the cache is for somebody who is signed in.
+    # And no page of the cache is for a user who is signed in.
     assert "cem" in single_sign_on.ask(target, {name: "cem"}).text
     assert single_sign_on.ask(target).headers["X-Cache"] == "hit"
 
@@ -198,6 +199,23 @@ def test_a_trusted_proxy_that_is_everybody_does_not_satisfy_production(
 )
 def test_private_networks_and_those_of_a_delivery_network_do(tmp_path: Path, proxies: str) -> None:
     knobs.read(PRODUCTION | {"TRUSTED_PROXIES": proxies}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "warned"),
+    [
+        ("*.com", ["*.com"]),
+        ("example.com *.CO *.example.com", ["*.CO"]),
+        ("*.localhost *.internal *.Test example.com", []),
+    ],
+)
+def test_a_name_below_which_anybody_can_register_another_is_a_warning(
+    tmp_path: Path, names: str, warned: list[str]
+) -> None:
+    found = [
+        finding.sentence for finding in settings.look(knobs.read({"SERVER_NAMES": names}, tmp_path))
+    ]
+    assert [re.search("has '(.*?)'", text)[1] for text in found if "register" in text] == warned
 
 
 # --- What nginx's own container checks ---

@@ -18,6 +18,7 @@ from sslyze.mozilla_tls_profile.tls_config_checker import (
 )
 
 from tests.conftest import Serve
+from tests.hostile.names import BELIEVED
 from tests.servers import HostSite, NotServedError, Site, free_port, until
 from tests.tls import scanner
 from tests.tls.conftest import https, write_pair
@@ -130,6 +131,24 @@ def test_over_http2_too_a_name_that_is_not_ours_never_reaches_the_app(
     answer = client.get("/path/inspect", headers={"Host": name})
     assert answer.http_version == "HTTP/2"
     assert answer.status_code in {400, 421}
+    assert not secure.reached_the_app(answer)
+
+
+def test_over_http2_too_no_header_that_apps_believe_comes_from_a_client(
+    client: httpx.Client,
+) -> None:
+    believed = {name.lower(): "forged" for name in " ".join(BELIEVED.values()).split()}
+    answer = client.get("/path/inspect", headers=believed)
+    assert (answer.http_version, answer.status_code) == ("HTTP/2", 200)
+    assert "forged" not in answer.text
+
+
+@pytest.mark.parametrize("name", ["a@b", "<x>", "a:99999", "[1.2.3.4]", "localhost:x", "a b"])
+def test_over_http2_too_what_is_no_host_name_never_reaches_the_app(
+    secure: Site, client: httpx.Client, name: str
+) -> None:
+    answer = client.get("/path/inspect", headers={"Host": name})
+    assert (answer.http_version, answer.status_code in {400, 421}) == ("HTTP/2", True)
     assert not secure.reached_the_app(answer)
 
 
