@@ -39,9 +39,10 @@ FROM python AS source
 
 WORKDIR /app
 COPY . .
-# Without what only the build needs; compiled once here, since the running container cannot write.
+# Without what only the build needs; compiled once here, since the running container cannot write. A
+# file that is no Python of this version, such as a template, is reported and left alone.
 RUN rm -r requirements*.txt deploy/compose deploy/install_uwsgi.py deploy/patches && \
-    chmod -R a+rX,go-w . && python3 -m compileall -q .
+    chmod -R a+rX,go-w . && { python3 -m compileall -q . || true; }
 
 
 # --- Its static files, as small as they get, which takes a second for each megabyte ---

@@ -38,7 +38,7 @@ STYLE = (PROJECT / "yourapplication" / "static" / "style.css").read_bytes()
 def test_a_static_file_comes_from_nginx_itself_and_may_be_kept(site: Site) -> None:
     answer = site.ask("/path/static/style.css")
     assert answer.body == STYLE
-    assert answer.headers["Content-Type"] == "text/css"
+    assert answer.headers["Content-Type"] == "text/css; charset=utf-8"
     assert int(re.fullmatch(r"max-age=(\d+)", answer.headers["Cache-Control"])[1]) > 0
     assert not site.reached_the_app(answer)
 
@@ -57,7 +57,7 @@ def test_brotli_is_preferred_where_nginx_has_it(site: Site) -> None:
     answer = site.ask("/path/static/style.css", {"Accept-Encoding": BROWSERS})
     assert answer.headers["Content-Encoding"] == expected
     assert answer.headers["Vary"] == "Accept-Encoding"
-    assert answer.headers["Content-Type"] == "text/css"
+    assert answer.headers["Content-Type"] == "text/css; charset=utf-8"
     if expected == "br":
         assert brotli.decompress(answer.body) == STYLE
     assert "Content-Encoding" not in site.ask("/path/static/style.css").headers

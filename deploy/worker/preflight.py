@@ -133,8 +133,13 @@ def _run() -> None:
     log = int(uwsgi.opt["preflight-stderr"])
     os.set_inheritable(log, False)
     os.write(sys.stderr.fileno(), BEGUN)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(log, number)
+        # Python remembers that the file it had there before was one to seek in; a pipe is not.
+        encoding, errors = getattr(sys, name).encoding, getattr(sys, name).errors
+        stream = open(number, "w", 1, encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
     faulthandler.enable(2)
     faulthandler.register(WHERE, 2, all_threads=True)
     _end(_check(dict(os.environ), log))
