@@ -1,0 +1,12 @@
+"""Reads standard input, and asks a question."""
+
+import sys
+
+from imports import app_that_says
+
+read = sys.stdin.read() if sys.stdin else ""
+try:
+    said = input("Which database? ")
+except EOFError:
+    said = "nobody there"
+app = app_that_says(lambda: f"{read!r} {said}")

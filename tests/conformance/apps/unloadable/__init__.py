@@ -1,0 +1,1 @@
+"""Apps that cannot be loaded."""

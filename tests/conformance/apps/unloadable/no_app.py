@@ -1,0 +1,3 @@
+"""Has no app."""
+
+application = None

@@ -1,0 +1,51 @@
+"""Child processes and signals. What is right is written here: `fork` in a server with threads can
+hang in any server, so a comparison would be one of luck."""
+
+import json
+from functools import partial
+
+from tests.conformance.row import Row
+
+row = partial(Row, "children and signals", look=lambda reply: (reply.status, reply.body.decode()))
+SQUARES = "[0, 1, 4, 9, 16]"
+RIGHT = {
+    "run": ("subprocess.run", "0 out\n"),
+    "exit-status": ("an exit status", "42 "),
+    "shell": ("a pipeline in a shell", "(0, 'a')"),
+    "os-system": ("os.system", "3"),
+    "popen": ("os.popen", "popen\n"),
+    "not-found": ("a command that is not there", "127"),
+    "kill": ("kill()", "-9"),
+    "timeout-expired": ("subprocess's own timeout", "expired"),
+    "ignored": ("no signal is ignored in a child", "0000000000000000"),
+    "stdin": ("a child's standard input is at its end", "0 ''\n"),
+    "stdin-pipe": ("a child that reads and writes", "b'and back'"),
+    "directory": ("a child's working directory", "True"),
+    "variable": ("a child sees .env", "0 plain\n"),
+    "own-variable": ("a child's own variable", "0 mine\n"),
+    "python": ("sys.executable has the app's packages", "0 flask 1\n"),
+    "python-module": ("python -m flask", "0 Usage: python -m flask [OPTIONS] COMMAND [ARGS]..."),
+    "flask-command": ("flask --app ... routes", "0"),
+    "fork": ("os.fork in a view", "b'from the child' 7"),
+    "spawn-process": ("multiprocessing: spawn", "49 0"),
+    "fork-executor": ("ProcessPoolExecutor: fork", SQUARES),
+    "spawn-executor": ("ProcessPoolExecutor: spawn", SQUARES),
+    "executor-error": ("an error in a ProcessPoolExecutor", "3 in a child"),
+    "async": ("asyncio.create_subprocess_exec", "0 b'async\\n'"),
+    "set-handler": ("signal.signal in a view", "only in the main thread"),
+    "parent": ("multiprocessing.parent_process", "None"),
+    "main-process": ("multiprocessing.current_process", "MainProcess"),
+}
+ROWS = (
+    *(row(text, (f"/x/child/{name}",), right=(200, said)) for name, (text, said) in RIGHT.items()),
+    row(
+        "eight children at once",
+        ("/x/child-many/run?n=8",),
+        right=(200, json.dumps(["0 out\n"])),
+    ),
+    row(
+        "a child that outlives its request",
+        ("/x/detached/{token}", "/x/detached-done/{token}"),
+        right=[(200, "started"), (200, "done")],
+    ),
+)
