@@ -41,6 +41,8 @@ def main() -> int:
     commands.add_parser("promote", help="make this instance the live one, once it answers")
     commands.add_parser("release", help="run RELEASE_COMMAND")
     commands.add_parser("preflight", help="load the apps once, and publish their static files")
+    publish = commands.add_parser("publish", help="lay out this container's static files again")
+    publish.add_argument("--with-previous", action="store_true", help="and those of a `previous`")
     compress = commands.add_parser("compress", help="lay compressed twins beside static files")
     compress.add_argument("directory", help="where to look for folders named static")
     commands.add_parser("health", help="ask this container's app through its socket")
@@ -121,11 +123,15 @@ def _run(arguments: argparse.Namespace) -> int:
         case "app":
             import socket
 
-            from deploy import check, preflight, uwsgi
+            from deploy import check, preflight, spool, uwsgi
 
+            instance = socket.gethostname()
             check.refuse(check.before_the_app(found), say=check.complain)
+            found.environment["STATIC_OF"] = "container"
+            if directory := spool.own(found.run_dir, instance):
+                found.environment["TMPDIR"] = str(directory)
             preflight.decide(found)
-            uwsgi.become(found, instance=socket.gethostname())
+            uwsgi.become(found, instance)
         case "release":
             from deploy import release
 
@@ -134,6 +140,11 @@ def _run(arguments: argparse.Namespace) -> int:
             from deploy import preflight
 
             return preflight.run(found)
+        case "publish":
+            from deploy import static
+
+            done = static.lay_out_again(found.run_dir, with_previous=arguments.with_previous)
+            print("done" if done else "previous")
         case "certificate":
             from deploy import certificate
 

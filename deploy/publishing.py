@@ -70,7 +70,8 @@ def publish(
 
     Args:
         apps: the mounts and their apps. Only Flask apps have static files to publish.
-        environment: the settings, as they were before an app could change them.
+        environment: the settings, as they were before an app could change them. STATIC_OF says that
+            this is a container's own start, or for a release that is no longer live.
         lay_out: whether to do so, or only to look.
 
     Returns:
@@ -84,8 +85,13 @@ def publish(
     for mount, app in found:
         if isinstance(app, Flask):
             said += _look_at(tree, app, mount, [other for other, _ in found], environment)
-    if lay_out:
-        static.lay_out(tree.files, tree.closed, tree.hidden, Path(environment["RUN_DIR"]))
+    run_dir = Path(environment["RUN_DIR"])
+    if lay_out and environment.get("STATIC_OF") == "previous":
+        static.lay_out_previous(tree.files, run_dir)
+    elif lay_out:
+        static.lay_out(tree.files, tree.closed, tree.hidden, run_dir)
+        if environment.get("STATIC_OF") == "container":
+            static.write_list(tree.files, tree.closed, tree.hidden)
     return said
 
 

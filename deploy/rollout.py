@@ -126,7 +126,27 @@ def _replace(
     _say(f"Release {release} is live; {live.name} finishes what it has begun")
     live.remove()
     _say(f"{live.name} is gone")
+    _publish_again(compose, live, new)
     releases.let_old_ones_go(release)
+
+
+def _publish_again(compose: Compose, old: Container, new: Container) -> None:
+    """Lay the static files out again, since the old container could write there until now.
+
+    Files with fingerprints, for pages that were loaded before, come from its image.
+    """
+    publish = "python", "-m", "deploy", "publish"
+    try:
+        if docker("exec", new.id, *publish).strip() == "done":
+            return
+        command = "-e", "STATIC_OF=previous", "app", "python", "-m", "deploy", "preflight"
+        try:
+            compose.run("run", "--rm", "--no-deps", "-T", *command, image=old.image)
+        except DockerError:
+            _say("The release before cannot be loaded any more, so its static files are gone")
+        docker("exec", new.id, *publish, "--with-previous")
+    except DockerError as problem:
+        _say(f"{new.name} cannot lay out its static files again ({problem}); restart it")
 
 
 def _create(compose: Compose, releases: Releases, live: Container, image: str) -> Container:

@@ -7,6 +7,7 @@ and asks the app when there is none. Which files these are is decided in ``publi
 import contextlib
 import fcntl
 import gzip
+import json
 import os
 import re
 import shutil
@@ -28,25 +29,32 @@ _LEAST = 1024
 # As small as it gets, at a second for each megabyte; and still smaller than gzip's best, at 1 % of
 # that time.
 _SMALLEST, _QUICK = 11, 6
+# Where a container of the app keeps what it has laid out: in memory, and seen by no other one.
+LIST = Path("/tmp/published.json")
 # In a directory with this file nginx responds with 404 to all dotfiles: nginx/mount.conf.template.
 _CLOSED = ".static"
 
 
 def lay_out(
-    files: Mapping[str, str], closed: Iterable[str], hidden: Iterable[str], run_dir: Path
+    files: Mapping[str, str],
+    closed: Iterable[str],
+    hidden: Iterable[str],
+    run_dir: Path,
+    kept: str = "live",
 ) -> None:
     """Make the directory that nginx serves anew, and put it in the place of the one before.
 
     Everything is copied from the apps' own folders: the app's user may write to the old directory,
     so nothing in it is trusted, and a file that the apps no longer have is gone. Only while another
     instance is live, files of its release with a fingerprint in their names stay, for pages that
-    were loaded from it.
+    were loaded from it. In containers, a rollout has this done again when the old one is gone.
 
     Args:
         files: the source of each file, by its path below the directory.
         closed: directories in which all dotfiles are 404s.
         hidden: dotfiles that are 404s.
         run_dir: RUN_DIR.
+        kept: the directory whose files with fingerprints stay.
     """
     root = run_dir / "static"
     root.mkdir(parents=True, exist_ok=True)
@@ -54,9 +62,9 @@ def lay_out(
         new = Path(tempfile.mkdtemp(prefix="new-", dir=root))
         live = root / "live"
         if promotion.listens(run_dir / "sockets" / "live.sock"):
-            for file in public_files(live):
-                if _has_fingerprint(file.name):
-                    _copy(file, new / file.relative_to(live))
+            for file in public_files(root / kept):
+                if has_fingerprint(file.name):
+                    _copy(file, new / file.relative_to(root / kept))
         for path, source in files.items():
             _place(Path(source), new / path)
         for path in (*(f"{directory}/{_CLOSED}" for directory in closed), *hidden):
@@ -73,6 +81,45 @@ def lay_out(
         for path in root.iterdir():
             if path != live:
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+
+
+def lay_out_previous(files: Mapping[str, str], run_dir: Path) -> None:
+    """Lay out what has a fingerprint in its name, of a release that is no longer live."""
+    root = run_dir / "static"
+    with _only_one(root):
+        shutil.rmtree(root / "previous", ignore_errors=True)
+        for path, source in files.items():
+            if has_fingerprint(source):
+                _place(Path(source), root / "previous" / path)
+
+
+def write_list(files: Mapping[str, str], closed: Iterable[str], hidden: Iterable[str]) -> None:
+    """Keep the arguments of ``lay_out``."""
+    LIST.unlink(missing_ok=True)
+    LIST.write_text(json.dumps([dict(files), list(closed), list(hidden)]))
+
+
+def lay_out_again(run_dir: Path, *, with_previous: bool) -> bool:
+    """Do it again in this container, when the one of the release before has ended.
+
+    Args:
+        run_dir: RUN_DIR.
+        with_previous: whether `lay_out_previous` was called after that end.
+
+    Returns:
+        Whether it is done. If not, files of the release before are there, and have to be laid out
+        first.
+    """
+    files, closed, hidden = json.loads(LIST.read_text())
+    if not with_previous:
+        live = run_dir / "static" / "live"
+        names = {str(path.relative_to(live)) for path in public_files(live)}
+        left = {name for name in names if name.removesuffix(".br").removesuffix(".gz") not in files}
+        if any(map(has_fingerprint, left)):
+            return False
+        shutil.rmtree(run_dir / "static" / "previous", ignore_errors=True)
+    lay_out(files, closed, hidden, run_dir, kept="previous")
+    return True
 
 
 @contextlib.contextmanager
@@ -136,7 +183,8 @@ def _fingerprint() -> re.Pattern[str]:
     return re.compile(re.search(r'"~(.*)"$', text, re.MULTILINE)[1])
 
 
-def _has_fingerprint(name: str) -> bool:
+def has_fingerprint(name: str) -> bool:
+    """Whether browsers keep a file of this name for a year."""
     return bool(_fingerprint().search(f"/{name}"))
 
 

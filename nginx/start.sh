@@ -206,7 +206,8 @@ certificate() {
 case " $* " in
 *" -t "*) ;;  # only a test
 *)
-    rm -rf spool/cache  # an earlier app, perhaps a compromised one, said what is in it
+    # The cache among it: an earlier app, perhaps a compromised one, said what is in it.
+    rm -rf spool/*
     if [ $tls = yes ]; then follow_certificate "$(certificate)" & fi
     ;;
 esac

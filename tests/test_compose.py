@@ -110,6 +110,43 @@ def test_the_users_are_the_same_in_the_dockerfile_and_the_compose_file() -> None
     assert sorted(owners) == sorted([(*app, "2750"), (*nginx, "0700")])
 
 
+# --- What a compromised app may leave, and how much ---
+
+
+def test_what_a_container_of_the_app_wrote_is_not_served_by_the_next(spare: ComposeSite) -> None:
+    script = (
+        "mkdir -p /run/web/static/live/other && cd /run/web/static/live/path"
+        " && echo bad | tee login ../other/page static/style.css static/x.0a1b2c3d.js"
+        " $(dirname /run/web/tmp/*/.)/bad /run/web/tmp/bad /tmp/bad >/run/web/static/bad"
+        " && rm static/style.css.*"
+    )
+    spare.compose("exec", "-T", "app", "sh", "-c", script)
+    planted = ["/path/login", "/path/static/x.0a1b2c3d.js"]
+    assert {spare.ask(target).text for target in planted} == {"bad\n"}
+    spare.compose("up", "--force-recreate", "--detach", "--wait")
+    assert {spare.ask(target).status for target in planted} == {404}
+    style = (PROJECT / "yourapplication" / "static" / "style.css").read_bytes()
+    assert spare.ask("/path/static/style.css").body == style
+    found = spare.compose("exec", "-T", "app", "find", "/run/web/static", "/run/web/tmp", "/tmp")
+    assert "bad" not in found.stdout
+
+
+def test_what_is_in_memory_is_bounded(shared_site: Serve) -> None:
+    site = shared_site("compose", WORKERS=4, THREADS=4)
+    sizes = {
+        ("app", "/tmp"): 64,
+        ("app", "/run/web/sockets"): 4,
+        ("nginx", "/run/web/sockets"): 4,
+        ("nginx", "/run/web/nginx"): 16,
+    }
+    for (service, place), size in sizes.items():
+        said = site.compose("exec", "-T", service, "stat", "-fc", "%T %b %S", place).stdout.split()
+        assert (said[0], int(said[1]) * int(said[2])) == ("tmpfs", size * 1024**2), place
+    # Uploads and other temporary files are on disk.
+    script = "tr '\\0' '\\n' </proc/1/environ | sed -n 's/^TMPDIR=//p' | xargs stat -fc %T"
+    assert site.compose("exec", "-T", "app", "sh", "-c", script).stdout not in {"", "tmpfs\n"}
+
+
 # --- The end ---
 
 

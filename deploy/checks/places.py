@@ -43,14 +43,14 @@ def sockets(knobs: Knobs) -> Iterator[Finding]:
 def room(knobs: Knobs, *, with_nginx: bool) -> Iterator[Finding]:
     """Room for bodies, as many as may be with the apps at once: one for each thread.
 
-    nginx keeps a body below RUN_DIR until all of it is there, and uWSGI then copies it to /tmp.
+    nginx keeps a body below RUN_DIR until all of it is there, and uWSGI then copies it to TMPDIR.
     More can be on their way than are with the apps, but hardly ever all of them of that size.
 
     Args:
         knobs: the knobs.
         with_nginx: whether nginx is served from this RUN_DIR, too.
     """
-    folders = [Path(tempfile.gettempdir())]
+    folders = [next(filter(Path.is_dir, (knobs.run_dir / "tmp", Path(tempfile.gettempdir()))))]
     if with_nginx:
         folders.append(_nearest(knobs.run_dir / "spool"))
     on_one_disk = defaultdict(list)

@@ -5,7 +5,15 @@ import threading
 import pytest
 
 from tests.rollout.conftest import Shop
+from tests.servers import ComposeSite
 
+# What a compromised app may write; on a host it is the same user as nginx, and may write anywhere.
+PLANT = (
+    "cd /run/web/static/live/path && echo bad | tee login static/x.0a1b2c3d.js static/app.js &&"
+    " touch -d '2020-01-01' static/app.js && mkdir -p ../../previous/path/static &&"
+    " cp static/x.0a1b2c3d.js ../../previous/path/static/"
+)
+PLANTED = ["/path/login", "/path/static/x.0a1b2c3d.js"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -17,6 +25,9 @@ def test_old_static_files_are_served_during_and_after_a_rollout(shop: Shop) -> N
     (static / "app.0a1b2c3d.js").write_text("old")
     (static / "app.js").write_text("old")
     shop.rollout()
+    if isinstance(site, ComposeSite):
+        site.compose("exec", "-T", "app", "sh", "-c", PLANT)
+        assert {site.ask(planted).text for planted in PLANTED} == {"bad\n"}
     answers = []
     over = threading.Event()
 
@@ -41,3 +52,6 @@ def test_old_static_files_are_served_during_and_after_a_rollout(shop: Shop) -> N
     assert {(answer.status, answer.text) for answer in answers} == {(200, "old")}
     assert not site.reached_the_app(answers[-1])
     assert "immutable" in answers[-1].headers["Cache-Control"]
+    for planted in PLANTED:
+        assert site.ask(planted).status == 404
+    assert site.ask("/path/static/app.4e5f6a7b.js").text == "new"
