@@ -62,7 +62,7 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
     lines.append("RELEASE_COMMAND='flask --app ledger db upgrade'")
     if request.param == "compose":
         # In a volume, as a database has to be; it outlives every container.
-        env_file = "\n".join([*lines, "DATABASE_URL=sqlite:////tmp/ledger.db", ""])
+        env_file = "\n".join([*lines, "DATABASE_URL=sqlite:////app/instance/ledger.db", ""])
         site = ComposeSite(files=[APP], env_file=env_file)
         site.environment["COMPOSE_PROJECT_NAME"] = site.name
         with (site.folder / "requirements.txt").open("a") as requirements:
