@@ -22,9 +22,9 @@ services:
     command: >
       uwsgi --master --socket /run/web/sockets/app.sock --chmod-socket=660 --manage-script-name
       --mount /path=shop:app --workers 4 --threads 4 --die-on-term
-    environment: {COUNTED: /tmp/counted}
+    environment: {COUNTED: /app/instance/counted}
     healthcheck: {disable: true}
-    volumes: [sockets:/run/web/sockets, tmp:/tmp]
+    volumes: [sockets:/run/web/sockets, data:/app/instance]
   nginx:
     build: {context: ., target: nginx}
     command: nginx -c /etc/usual.conf
@@ -58,7 +58,7 @@ configs:
 volumes:
   sockets:
     driver_opts: {type: tmpfs, device: tmpfs, o: "uid=10001,gid=10001,mode=2750"}
-  tmp:
+  data:
 """
 
 

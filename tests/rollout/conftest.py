@@ -66,7 +66,7 @@ def compose_site() -> Iterator[ComposeSite]:
     """A site for the shop in containers, not yet started."""
     site = ComposeSite(
         files=[APP],
-        env_file="COUNTED=/tmp/counted\nMOUNTS=/path=shop:app\nWORKERS=4\nTHREADS=4\n",
+        env_file="COUNTED=/app/instance/counted\nMOUNTS=/path=shop:app\nWORKERS=4\nTHREADS=4\n",
         REQUEST_TIMEOUT=20,
     )
     site.environment["COMPOSE_PROJECT_NAME"] = site.name
@@ -93,7 +93,7 @@ def compose_shop() -> Iterator[Shop]:
     with compose_site() as site:
         site.start()
         # In a volume that all containers of the app share.
-        yield Shop(site, lambda: site.compose("exec", "app", "cat", "/tmp/counted").stdout)
+        yield Shop(site, lambda: site.compose("exec", "app", "cat", "/app/instance/counted").stdout)
 
 
 @pytest.fixture(scope="session")
