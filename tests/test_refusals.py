@@ -702,8 +702,10 @@ def test_a_run_dir_that_is_in_use_is_refused(bundle: Bundle, command: str) -> No
 @pytest.fixture
 def compose(bundle: Bundle) -> Iterator[Callable]:
     """Run Docker Compose on this bundle."""
-    for name in ("Dockerfile", "docker-compose.yml", ".dockerignore", "requirements.txt"):
+    for name in ("Dockerfile", "docker-compose.yml", ".dockerignore"):
         shutil.copy(PROJECT / name, bundle.folder)
+    for file in PROJECT.glob("requirements*.txt"):
+        shutil.copy(file, bundle.folder)
     project = f"refusals-{bundle.port}"
 
     def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess:
