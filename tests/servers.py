@@ -4,6 +4,7 @@ A site lives in a copy of the project in a folder of its own, so a test can put 
 beside it, and any number of sites run at once.
 """
 
+import contextlib
 import functools
 import http.client
 import json
@@ -216,6 +217,17 @@ class HostSite(Site):
         """The process and all of its children."""
         parent = psutil.Process(self.process.pid)
         return [parent, *parent.children(recursive=True)]
+
+    def workers(self) -> set[int]:
+        """nginx's workers and uWSGI's processes: those that have to survive every request."""
+        found = set()
+        for process in self.processes():
+            # What a hook of uWSGI has started ends in the meantime, or is a zombie.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                name = process.name()
+                if name == "uwsgi" or (name == "nginx" and "worker" in " ".join(process.cmdline())):
+                    found.add(process.pid)
+        return found
 
     def signal(self, number: int) -> None:
         """Send a signal as the system would: Ctrl-C reaches all that belong to the terminal."""

@@ -503,7 +503,7 @@ def test_a_rollout_starts_nothing_with_an_error(bundle: Bundle) -> None:
     site = bundle.site
     site.start()
     until((bundle.folder / ".run" / "control").exists, "serve to take commands")
-    before = {process.pid for process in site.processes()}
+    before = site.workers()
     bundle.write("uwsgi.ini", "chmod-socket = 660", "chmod-socket = 666")
     done = subprocess.run(
         [sys.executable, "-m", "deploy", "rollout"],
@@ -517,7 +517,7 @@ def test_a_rollout_starts_nothing_with_an_error(bundle: Bundle) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("deploy: chmod-socket is 666"), done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert {process.pid for process in site.processes()} == before
+    assert site.workers() == before
     assert site.ask("/path/").status == 200
 
 

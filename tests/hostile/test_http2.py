@@ -58,15 +58,6 @@ class Witness:
         self._thread.join()
 
 
-def workers(site: HostSite) -> set[int]:
-    """nginx's workers, and all of uWSGI's processes."""
-    return {
-        process.pid
-        for process in site.processes()
-        if process.name() == "uwsgi" or "nginx: worker" in " ".join(process.cmdline())
-    }
-
-
 @pytest.fixture(scope="module")
 def site(shared_site: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostSite]:
     """The probe behind TLS, whose processes have to be the same at the end."""
@@ -77,10 +68,10 @@ def site(shared_site: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     pair["TLS_KEY"].write_bytes(made.private_key_pem.bytes())
     knobs = {"MOUNTS": "/path=probe:app", "WORKERS": 2, "HTTPS_PORT": free_port(), **pair}
     site = shared_site("host", files=(PROBE,), MAX_BODY_SIZE="1m", **knobs)
-    before = workers(site)
+    before = site.workers()
     assert len(before) > 3
     yield site
-    assert workers(site) == before, "a process died"
+    assert site.workers() == before, "a process died"
     last = site.ask("/").headers["X-Request-ID"]
     site.access(last)  # the log has got as far
     statuses = Counter(re.findall(r'^\{.*"status":(\d+)', site.logs(), re.MULTILINE))
