@@ -72,8 +72,6 @@ def variables(knobs: Knobs, instance: str) -> dict[str, str]:
         "INSTANCE": instance,
         "SOCKETS": str(knobs.run_dir / "sockets"),
         "PYTHON": sys.executable,
-        # What the app writes to standard output is its log: show it at once.
-        "PYTHONUNBUFFERED": "1",
     }
     # uWSGI would tell systemd in the name of the service that it is ready.
     given.pop("NOTIFY_SOCKET", None)

@@ -16,7 +16,7 @@ from collections import deque
 import uwsgi
 from uwsgidecorators import postfork
 
-from deploy.worker import threads
+from deploy.worker import settings, threads
 
 # Seconds between two looks at the backlog, and that one lasts before it stands, or is gone.
 PAUSE = 0.5
@@ -27,7 +27,7 @@ SHARE = 4
 
 def start() -> None:
     """Start the thread in this worker."""
-    threads.start(_bound, int(os.environ["REQUEST_TIMEOUT"]))
+    threads.start(_bound, settings.REQUEST_TIMEOUT)
 
 
 def _bound(timeout: int) -> None:

@@ -6,13 +6,11 @@ A thread waits for each of the two.
 ``uwsgi.ini`` loads this with ``import``, before the apps; no request passes through it.
 """
 
+import contextlib
 import fcntl
 import gc
 import os
-import select
 import signal
-import socket
-import sys
 import threading
 import time
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any
 import uwsgi
 from uwsgidecorators import postfork
 
+from deploy.worker import background, connections, held, log, settings, threads
 from deploy.worker.deadline import Deadline
 from deploy.worker.streams import Streams
 
@@ -42,10 +41,8 @@ def start() -> None:
     since the app's child processes inherit that.
     """
     uwsgi.catch_end()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    threading.Thread(target=_end_when_asked, daemon=True).start()
-    threading.Thread(target=_end_when_unfit, daemon=True).start()
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    threads.start(_end_when_asked)
+    threads.start(_end_when_unfit)
 
 
 def _end_when_asked() -> None:
@@ -54,14 +51,14 @@ def _end_when_asked() -> None:
     uWSGI's master kills what takes longer than REQUEST_TIMEOUT (``worker-reload-mercy``).
     """
     uwsgi.wait_for_end()
-    for path in _paths():
+    for path in settings.PATHS:
         # This instance's own name. If live.sock points to it, nginx finds nobody there and says
         # 503; a newer instance, which live.sock points to by now, is left alone.
         path.unlink(missing_ok=True)
     # Twice empty: somebody may have looked the name up just before, and connect just after.
     for _ in range(2):
         time.sleep(SHORT_PAUSE)
-        while _backlog():
+        while connections.backlog():
             time.sleep(SHORT_PAUSE)
     _stop_accepting()
     _ending.set()
@@ -72,48 +69,81 @@ def _end_when_unfit() -> None:
 
     It answers what somebody still waits for, and leaves; uWSGI's master starts another one.
     """
-    deadline = Deadline(int(os.environ["REQUEST_TIMEOUT"]))
-    streams = Streams()
-    threads = int(uwsgi.opt["threads"])
+    deadline, streams = Deadline(settings.REQUEST_TIMEOUT), Streams()
+    timer, longest = held.Timer(), settings.REQUEST_TIMEOUT + held.GRACE
+    timer.handle()
     born = time.monotonic()
-    lifetime = int(os.environ["WORKER_LIFETIME"] or 0)
-    memory = int(os.environ["WORKER_MEMORY"] or 0)
-    reason = ""
+    accepts, reason, late = settings.LOADED_ONCE, "", ""
     while not reason:
-        time.sleep(PAUSE)
-        if not all(path.exists() for path in _paths()):
-            # The others are ending, and the signal came before this worker could hear of it.
-            os.kill(os.getpid(), signal.SIGINT)
+        if accepts:
+            timer.renew(longest)
+            time.sleep(PAUSE)
+        else:  # while an app is loaded, the interpreter may be held for long
+            timer.renew(settings.START_TIMEOUT)
+            time.sleep(SHORT_PAUSE)
+            timer.handle()
         # With the debugger on, people stop a request to look into it.
-        if not os.environ.get("UWSGI_DEBUG"):
-            reason = "".join(deadline.missed())
+        late = "" if settings.DEBUGGER else "".join(deadline.missed())
         for line in streams.end_lost():
-            _log(line)
+            log.write(f"{line}\n")
         if _ending.is_set() and streams.only_stuck:
+            background.finish()
             os._exit(0)
-        if not reason and streams.stuck * 2 >= threads:
-            reason = f"{streams.stuck} of {threads} threads wait in streams without a client.\n"
-        if not reason and lifetime and time.monotonic() - born > lifetime and _in_turn():
-            reason = f"WORKER_LIFETIME: {lifetime} s have passed.\n"
-        if not reason and memory and (taken := _memory()) > memory and _in_turn():
-            reason = f"WORKER_MEMORY: {taken // 1024**2} MB are taken.\n"
-    _log(
+        if not late and streams.stuck * 2 >= settings.THREADS:
+            late = (
+                f"{streams.stuck} of {settings.THREADS} threads wait in streams without a client.\n"
+            )
+        reason = late
+        with contextlib.suppress(OSError):  # no file descriptor is left, say
+            accepts = accepts or _accepts()
+            reason = late or _unfit(time.monotonic() - born)
+    log.write(
         f"{reason}Worker {uwsgi.worker_id()} (pid {os.getpid()}) takes no new requests, and is"
-        " replaced when its other ones are answered."
+        " replaced when its other ones are answered.\n"
     )
     _stop_accepting()
     latest = time.monotonic() + deadline.seconds
+    finished = threading.Event()
     time.sleep(SHORT_PAUSE)  # what was just accepted begins
-    while _awaited() and time.monotonic() < latest:
+    # Without a stuck request, uWSGI ends the worker as soon as it can.
+    if late:
+        threads.start(_finish, finished)
+    while time.monotonic() < latest and not finished.is_set():
         time.sleep(SHORT_PAUSE)
-        if late := "".join(deadline.missed()):
-            _log(late)
+        timer.renew(longest)
+        if more := "".join(deadline.missed()):
+            log.write(more)
+            if not late:
+                threads.start(_finish, finished)
+            late = more
+    log.flush()
     # Not exit(): it waits for a thread that is stuck.
     os._exit(0)
 
 
-def _log(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _finish(finished: threading.Event) -> None:
+    """Finish the requests that are not stuck, and what they have started in the background."""
+    waited = True
+    while waited or _awaited():
+        while _awaited():
+            time.sleep(SHORT_PAUSE)
+        waited = background.wait()
+    background.finish()
+    finished.set()
+
+
+def _unfit(age: float) -> str:
+    """Why this worker has to be replaced, in a line; empty if it is fit."""
+    if not all(path.exists() for path in settings.PATHS):
+        # The others are ending, and the signal came before this worker could hear of it.
+        os.kill(os.getpid(), signal.SIGINT)
+    if not connections.listening():
+        return "The app has closed uWSGI's listening sockets.\n"
+    if settings.WORKER_LIFETIME and age > settings.WORKER_LIFETIME and _in_turn():
+        return f"WORKER_LIFETIME: {settings.WORKER_LIFETIME} s have passed.\n"
+    if settings.WORKER_MEMORY and (taken := _memory()) > settings.WORKER_MEMORY and _in_turn():
+        return f"WORKER_MEMORY: {taken // 1024**2} MB are taken.\n"
+    return ""
 
 
 def _memory() -> int:
@@ -125,7 +155,7 @@ def _memory() -> int:
 def _in_turn() -> bool:
     """Whether this worker may leave now: no other one leaves, has left, or is new."""
     # Opened in this process, and so the lock is this worker's until it ends.
-    folder = os.open(os.environ["SOCKETS"], os.O_RDONLY)
+    folder = os.open(settings.SOCKETS, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -145,41 +175,31 @@ def _has_settled(worker: dict[str, Any]) -> bool:
 
 def _stop_accepting() -> None:
     """Let uWSGI finish what has begun, take nothing new, and end this worker."""
-    # uWSGI's usual signal is SIGHUP. In a worker that still loads its apps, the handler for that
-    # is the master's, and would end all others; for this one, there is none until it accepts.
-    status = Path("/proc/self/status").read_text()
-    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
-    if not caught >> (END - 1) & 1:
+    if not _accepts():
         os._exit(0)  # nothing has begun
     os.kill(os.getpid(), END)
 
 
-def _sockets() -> list[socket.socket]:
-    """The sockets that this worker takes requests from."""
-    return [socket.socket(fileno=os.dup(fd)) for fd in uwsgi.sockets]
-
-
-def _paths() -> list[Path]:
-    return [Path(s.getsockname()) for s in _sockets() if s.family == socket.AF_UNIX]
-
-
-def _backlog() -> bool:
-    """Whether somebody waits to be accepted."""
-    listening = select.poll()
-    for fd in uwsgi.sockets:
-        listening.register(fd, select.POLLIN)
-    return bool(listening.poll(0))
-
-
 def _awaited() -> bool:
-    """Whether somebody waits for an answer from this worker.
+    """Whether a client waits for a response of this worker.
 
-    Nobody does for that of a stuck request: nginx answers 504 and hangs up.
+    None does for that of a stuck request: nginx sends 504 and closes the connection.
     """
     return not all(left for _, _, left, _ in uwsgi.requests())
 
 
-if uwsgi.worker_id():
+def _accepts() -> bool:
+    """Whether uWSGI takes requests in this worker.
+
+    uWSGI's usual signal for a graceful end is SIGHUP. In a worker that still loads its apps, the
+    handler for that is the master's, and would end all others; for this one, there is none yet.
+    """
+    status = Path("/proc/self/status").read_text()
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught >> (END - 1) & 1)
+
+
+if not settings.LOADED_ONCE:
     start()  # loaded by each worker for itself
 else:
     # What is there at the fork stays shared memory: the collector would write into all of it.

@@ -12,17 +12,17 @@ from tests.workers.lab import APPS, Lab
 
 @pytest.fixture
 def lab(serve: Serve, tmp_path: Path) -> Iterator[Callable[..., Lab]]:
-    """Start a site with the app in `apps/lab.py`, by knobs."""
+    """Start a site with the app in `apps/lab.py`, or another one that imports it, by knobs."""
     with contextlib.ExitStack() as stack:
 
-        def start(**knobs: str | int) -> Lab:
+        def start(app: str = "lab", **knobs: str | int) -> Lab:
             count = tmp_path / "count"
             count.touch()
             settings = {"WORKERS": 4, "THREADS": 4, "REQUEST_TIMEOUT": 2} | knobs
             site = serve(
                 "host",
-                files=[APPS / "lab.py"],
-                MOUNTS="/path=lab:app",
+                files=[APPS / "lab.py", APPS / f"{app}.py"],
+                MOUNTS=f"/path={app}:app",
                 COUNT=str(count),
                 **settings,
             )

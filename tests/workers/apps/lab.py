@@ -1,8 +1,12 @@
 """An app that can be made to wait, hang, leave, leak and stream."""
 
+import atexit
+import ctypes
 import os
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from flask import Flask, Response, request
@@ -30,6 +34,48 @@ def count() -> str:
 def wait() -> str:
     time.sleep(float(request.args.get("seconds", 0)))
     return str(os.getpid())
+
+
+@app.get("/hold")
+def hold() -> str:
+    ctypes.PyDLL(None).sleep(600)  # which keeps the interpreter, as a loop in C may
+    return ""
+
+
+@app.get("/close")
+def close() -> str:
+    os.closerange(3, 256)
+    return ""
+
+
+pool = ThreadPoolExecutor(4)
+
+
+@app.get("/mail")
+def mail() -> str:
+    """Go on in the background after the response, in each way that Python waits for."""
+
+    def note(text: str) -> None:
+        os.write(2, f"{text} {os.getpid()}\n".encode())
+
+    def send() -> None:
+        note("mail begins")
+        time.sleep(2)
+        note("mail sent")
+
+    for start in (threading.Thread(target=send).start, threading.Timer(0, send).start):
+        start()
+    pool.submit(send)
+    atexit.register(note, "atexit")
+    return str(os.getpid())
+
+
+@app.get("/print")
+def print_lines() -> str:
+    for _ in range(20):
+        print("L" * 60)
+        print("M" * 20_000)
+    return ""
 
 
 @app.get("/leave")

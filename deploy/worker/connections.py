@@ -1,0 +1,32 @@
+"""The sockets that this worker accepts connections from."""
+
+import os
+import select
+import socket
+import stat
+
+from deploy.worker.settings import LISTENING
+
+
+def listening() -> bool:
+    """Whether uWSGI's sockets are still open; an app can close them with ``os.closerange()``."""
+    return all(_name(fd) == name for fd, name in LISTENING.items())
+
+
+def backlog() -> bool:
+    """Whether a connection waits to be accepted."""
+    sockets = select.poll()
+    for fd in LISTENING:
+        sockets.register(fd, select.POLLIN)
+    return any(event & select.POLLIN for _, event in sockets.poll(0))
+
+
+def _name(fd: int) -> object:
+    """The local name of a socket; None if the descriptor is not one, or was closed."""
+    try:
+        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            return None
+        with socket.socket(fileno=os.dup(fd)) as found:
+            return found.getsockname()
+    except OSError:
+        return None
