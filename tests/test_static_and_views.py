@@ -56,6 +56,7 @@ VIEWS = [
     ("GET", "/x/.well-known/change-password", 200, b"the view change-password"),
     ("GET", "/h/.well-known/security.txt", 404, None),
     ("GET", "/h/assets/.well-known/security.txt", 200, b"the file .well-known/security.txt\n"),
+    ("GET", "/h/static/.well-known/nothing", 404, None),
     ("GET", "/h/.profile", 200, b"the view "),
     ("GET", "/h/files/.bashrc", 200, b"the view .bashrc"),
     ("GET", "/h/files/a/.git/config", 200, b"the view a/.git/config"),

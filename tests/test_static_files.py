@@ -162,4 +162,7 @@ def test_nginx_has_no_copy_of_what_a_link_leads_to(crowd: Site) -> None:
     ],
 )
 def test_what_lies_beside_the_static_folder_is_no_static_file(site: Site, target: str) -> None:
-    assert site.ask(target).status == 404
+    answer = site.ask(target)
+    if answer.status == 308:  # Flask redirects to one slash instead of two
+        answer = site.ask(answer.headers["Location"].removeprefix(site.url))
+    assert answer.status == 404

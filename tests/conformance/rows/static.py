@@ -30,7 +30,6 @@ DIFFERS = {
     "a dotfile": "dotfiles",
     "a dotfile in a directory": "dotfiles",
     "a dotfile at the root": "dotfiles",
-    ".well-known": "dotfiles",
 }
 
 
