@@ -6,6 +6,8 @@ from tests.conformance.row import Row
 
 row = partial(Row, "fork hooks", look=lambda reply: (reply.status, reply.body.decode()))
 RIGHT = {
+    "hook": ("os.register_at_fork(after_in_child=) at import", "True"),
+    "client": ("a client that is renewed after a fork", "True"),
     "lock": ("a lock that is held across forks is free", "True"),
     "view": ("hooks when a view forks", "before child | before parent"),
     "nested": ("after_in_child when a view forks", "True"),
