@@ -74,7 +74,7 @@ USER 10001:10001
 ENV PATH=/venv/bin:$PATH RUN_DIR=/run/web HOME=/app/instance
 # SIGTERM, which Docker sends by itself, is a graceful stop: see uwsgi.ini.
 CMD ["python", "-m", "deploy", "app"]
-HEALTHCHECK --interval=10s --timeout=15s --start-period=60s --start-interval=1s \
+HEALTHCHECK --interval=10s --timeout=15s --start-period=240s --start-interval=1s \
     CMD ["python", "-m", "deploy", "health"]
 
 

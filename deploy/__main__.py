@@ -26,7 +26,7 @@ def main() -> int:
         command.add_argument(
             "--timeout",
             type=float,
-            default=120,
+            default=300,
             help="seconds for each step: loading the apps, the release step, and the start until"
             " the new release is live (default: %(default)s)",
         )

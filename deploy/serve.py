@@ -51,8 +51,10 @@ def run(knobs: Knobs) -> int:
 
 async def _serve(knobs: Knobs, nginx_environment: dict[str, str]) -> int:
     site = Site(knobs)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, site.stop)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # `nohup` ignores SIGHUP, the closed terminal, and a shell SIGINT in the background.
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, site.stop)
     async with site.started(nginx_environment):
         if await site.until(lambda: _answers(knobs)):
             for mount in knobs.mounts:

@@ -54,7 +54,7 @@ class Site:
             self._live = await self._start_app(self._knobs)
             if await self.until(lambda: self._is_live(self._live)):
                 self._front = await _Server.start(
-                    nginx.command(self._knobs.run_dir), env=nginx_environment
+                    nginx.command(self._knobs.run_dir), signal.SIGQUIT, env=nginx_environment
                 )
             yield
         finally:
@@ -126,7 +126,11 @@ class Site:
     async def _start_app(self, knobs: Knobs) -> "_Server":
         name = f"app-{next(self._numbers)}"
         app = await _Server.start(
-            uwsgi.command(knobs), name, cwd=PROJECT, env=uwsgi.environment(knobs, instance=name)
+            uwsgi.command(knobs),
+            signal.SIGTERM,
+            name,
+            cwd=PROJECT,
+            env=uwsgi.environment(knobs, instance=name),
         )
         self._apps.append(app)
         return app
@@ -155,7 +159,9 @@ class _Server:
     ended: asyncio.Task[int]
 
     @classmethod
-    async def start(cls, command: list[str], name: str = "", **options: Any) -> Self:
+    async def start(cls, command: list[str], number: int, name: str = "", **options: Any) -> Self:
+        # The signal that asks it to stop comes from the kernel, too, when this process is killed.
+        command = [*uwsgi.ending_with_this(signal.Signals(number).name[3:]), *command]
         process = await asyncio.create_subprocess_exec(*command, start_new_session=True, **options)
         return cls(process, name, asyncio.create_task(process.wait()))
 

@@ -1,5 +1,6 @@
 """`python -m deploy serve` begins and ends as a whole, and two can run at once."""
 
+import contextlib
 import signal
 import socket
 from pathlib import Path
@@ -20,7 +21,7 @@ def test_it_says_where_it_serves_once_it_really_does(serve: Serve) -> None:
         assert site.ask(f"{mount}/").status == 200
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_request_in_flight_is_answered_and_then_nothing_is_left(
     serve: Serve, number: signal.Signals
 ) -> None:
@@ -39,6 +40,18 @@ def test_a_request_in_flight_is_answered_and_then_nothing_is_left(
     assert not [file for file in (site.folder / ".run").rglob("*") if file.is_socket()]
     with pytest.raises(httpx.ConnectError), site.client() as client:
         client.get("/path/")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGQUIT])
+def test_nothing_outlives_a_serve_that_is_killed(serve: Serve, number: signal.Signals) -> None:
+    site = serve("host", WORKERS=2, THREADS=2)
+    processes = site.processes()
+    site.signal(number)
+    site.wait()
+    _, left = psutil.wait_procs(processes, timeout=30)
+    assert not left, site.logs()
+    site.start()
+    assert site.ask("/path/").status == 200
 
 
 @pytest.mark.parametrize("program", ["uwsgi", "nginx"])
@@ -80,7 +93,8 @@ def test_it_starts_again_after_it_was_killed(serve: Serve) -> None:
     site = serve("host")
     processes = site.processes()
     for process in processes:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ends with `serve`
+            process.kill()
     site.wait()
     psutil.wait_procs(processes, timeout=10)
     site.start()
