@@ -38,6 +38,11 @@ class Deadline:
         self.seconds = seconds
         self._seen: dict[int, _Seen] = {}
 
+    @property
+    def late(self) -> int:
+        """How many requests were late at the last look."""
+        return sum(seen.told for seen in list(self._seen.values()))
+
     def missed(self) -> Iterator[str]:
         """Look at all threads; what to tell of each request that was not late before."""
         now = time.monotonic()

@@ -89,7 +89,7 @@ def _end_when_unfit() -> None:
         if _ending.is_set() and streams.only_stuck:
             background.finish()
             os._exit(0)
-        if not late and streams.stuck * 2 >= settings.THREADS:
+        if not late and streams.hold_up(settings.THREADS):
             late = (
                 f"{streams.stuck} of {settings.THREADS} threads wait in streams without a client.\n"
             )
@@ -107,25 +107,27 @@ def _end_when_unfit() -> None:
     time.sleep(SHORT_PAUSE)  # what was just accepted begins
     # Without a stuck request, uWSGI ends the worker as soon as it can.
     if late:
-        threads.start(_finish, finished)
+        threads.start(_finish, finished, deadline, streams)
     while time.monotonic() < latest and not finished.is_set():
         time.sleep(SHORT_PAUSE)
         timer.renew(longest)
+        for line in streams.end_lost():
+            log.write(f"{line}\n")
         if more := "".join(deadline.missed()):
             log.write(more)
             if not late:
-                threads.start(_finish, finished)
+                threads.start(_finish, finished, deadline, streams)
             late = more
     log.flush()
     # Not exit(): it waits for a thread that is stuck.
     os._exit(0)
 
 
-def _finish(finished: threading.Event) -> None:
+def _finish(finished: threading.Event, deadline: Deadline, streams: Streams) -> None:
     """Finish the requests that are not stuck, and what they have started in the background."""
     waited = True
-    while waited or _awaited():
-        while _awaited():
+    while waited or _awaited(deadline.late + streams.stuck):
+        while _awaited(deadline.late + streams.stuck):
             time.sleep(SHORT_PAUSE)
         waited = background.wait()
     background.finish()
@@ -180,12 +182,13 @@ def _stop_accepting() -> None:
     os.kill(os.getpid(), END)
 
 
-def _awaited() -> bool:
-    """Whether a client waits for a response of this worker.
+def _awaited(stuck: int) -> bool:
+    """Whether this worker has more requests than that are stuck, or a client waits for one of them.
 
-    None does for that of a stuck request: nginx sends 504 and closes the connection.
+    None does for long: nginx sends 504 and closes the connection.
     """
-    return not all(left for _, _, left, _ in uwsgi.requests())
+    requests = uwsgi.requests()
+    return len(requests) > stuck or not all(left for _, _, left, _ in requests)
 
 
 def _accepts() -> bool:

@@ -59,6 +59,14 @@ class Streams:
         """Whether this worker is at nothing else."""
         return 0 < self._requests == self.stuck
 
+    def hold_up(self, threads: int) -> bool:
+        """Whether the worker is to be replaced for them: half of its threads are gone.
+
+        Not while it has a thread to spare and others to finish, since it takes no new requests
+        until then.
+        """
+        return self.stuck * 2 >= threads and self._requests in {self.stuck, threads}
+
 
 def _wake(thread: int) -> None:
     """Wake a thread that waits in a queue, an event or a condition, which nothing may ever do.

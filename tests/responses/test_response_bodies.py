@@ -210,9 +210,18 @@ def test_what_a_response_holds_is_closed_and_torn_down_as_often_as_elsewhere(
 def test_in_containers_it_is_the_same(each_site: Site) -> None:
     seen = {
         path: get(each_site.port, f"/x/{path}")
-        for path in ("file/gzip", "bytearray", "fails-first", "fails", "fails-large", "killed")
+        for path in (
+            "file/gzip",
+            "file/pipe",
+            "bytearray",
+            "fails-first",
+            "fails",
+            "fails-large",
+            "killed",
+        )
     }
     assert seen["file/gzip"].body == WHOLE["file/gzip"][1]
+    assert seen["file/pipe"].body == WHOLE["file/pipe"][1]
     assert seen["bytearray"].body == b"bytes"
     assert seen["fails-first"] == Outcome(500, b"Internal Server Error")
     assert [seen[name].whole for name in ("fails", "fails-large", "killed")] == [False] * 3

@@ -81,9 +81,10 @@ def stream(way: str) -> Response:
 
 @app.post("/work")
 def work() -> str:
-    """A view that outlives its client."""
+    """A view that outlives its client, and ends when it is told to."""
     (SEEN / "view").write_text("begun")
-    time.sleep(6)
+    while not (SEEN / "go").exists():
+        time.sleep(0.1)
     (SEEN / "view").write_text("done")
     return "done"
 
