@@ -60,8 +60,9 @@ def test_a_patch_that_does_not_fit_exactly_stops_the_build(build: Path) -> None:
 @pytest.mark.parametrize("patch", sorted((PROJECT / "deploy" / "patches").glob("*.patch")))
 def test_each_patch_names_the_test_that_shows_what_it_is_for(patch: Path) -> None:
     header, *_ = patch.read_text().partition("\n--- ")
-    (named,) = re.findall(r"^Test: (\S+)$", header, re.MULTILINE)
-    assert (PROJECT / named).exists()
+    (named,) = re.findall(r"^Test: (.+)$", header, re.MULTILINE)
+    (path,) = re.findall(r"tests/[\w/.]+\w", named)
+    assert (PROJECT / path).exists()
 
 
 def test_a_mount_with_a_slash_at_its_end_is_that_without(tmp_path: Path) -> None:
