@@ -20,7 +20,7 @@ def static_apps(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
             file = folder / name / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("DB_PASSWORD=x")
-        for path in ("private.html", "report", "form.html", "open.txt", ".well-known/security.txt"):
+        for path in (*NAMES, ".well-known/security.txt"):
             file = folder / name / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(f"the file {path}\n")
@@ -39,6 +39,7 @@ DOTFILES = [
     *(".env", ".git/config", ".git", ".git/", "css/.htpasswd", "css/.svn/x", "%2eenv"),
     *("css/../.env", "css/%2e%2e/.env", ".//.env", "css%2f.htpasswd", "css/.later"),
 ]
+NAMES = ["private.html", "report", "form.html", "open.txt", "css/style.css"]
 VIEWS = [
     ("GET", "/x/private.html", 401, None),
     ("HEAD", "/x/private.html", 401, b""),
