@@ -72,8 +72,13 @@ def options(kind: str, mounts: dict[str, str], folder: Path) -> dict[str, Any]:
     """Files and settings of a site with these mounts."""
     env = (HERE / "dotenv.txt").read_text()
     env += f"CONFORMANCE_SITE={kind}-{folder.name}\n"
+    files = sorted(folder.iterdir())
+    temporary = folder / "temporary"
+    temporary.mkdir()
     return {
-        "files": sorted(folder.iterdir()),
+        # What apps leave in it goes with the site; a container has one of its own.
+        **({} if kind == "compose" else {"TMPDIR": temporary}),
+        "files": files,
         "env_file": env,
         "MOUNTS": " ".join(f"{path}={target}" for path, target in mounts.items()),
         "WORKERS": 2,
