@@ -6,11 +6,28 @@ what is registered with ``atexit``. A worker with a stuck request cannot end in 
 
 import atexit
 import contextlib
+import os
 import threading
 
 # Python takes a thread that it has not started, as uWSGI's are, for a daemon, and each thread that
 # a request starts would inherit that.
 threading._DummyThread.daemon = property(lambda _: False)
+
+
+def _become_main_thread() -> None:
+    """Let a forked child end like any other: without it, it fails and has exit status 1.
+
+    The thread that forks is the child's main thread. Before 3.13, CPython cannot end
+    that if it has not started it, which holds for uWSGI's.
+    """
+    thread = threading.main_thread()
+    if isinstance(thread, threading._DummyThread):
+        thread.__class__ = threading._MainThread
+        thread._daemonic = False
+        thread._set_tstate_lock()
+
+
+os.register_at_fork(after_in_child=_become_main_thread)
 
 
 def wait() -> bool:

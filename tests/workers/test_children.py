@@ -58,6 +58,8 @@ def _sleeping() -> list[psutil.Process]:
         ("stream", "all"),
         *[(f"process/{method}/15", "-15") for method in METHODS],
         *[(f"process/{method}/1", "-1") for method in METHODS],
+        *[(f"exit/{method}", "0") for method in METHODS],
+        *[(f"terminate/{method}", "-15") for method in METHODS],
         *[(f"pool/{method}", "[3, 2, 1]") for method in METHODS],
         *[(f"executor/{method}", "[3, 2, 1]") for method in METHODS],
     ],

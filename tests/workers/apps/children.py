@@ -69,6 +69,28 @@ def process(method: str, number: int) -> str:
     return str(child.exitcode)
 
 
+def nothing() -> None:
+    pass
+
+
+@app.get("/exit/<method>")
+def exit_status(method: str) -> str:
+    child = multiprocessing.get_context(method).Process(target=nothing)
+    child.start()
+    child.join(20)
+    return str(child.exitcode)
+
+
+@app.get("/terminate/<method>")
+def terminate(method: str) -> str:
+    """End a child that may not have begun yet."""
+    child = multiprocessing.get_context(method).Process(target=time.sleep, args=[60])
+    child.start()
+    child.terminate()
+    child.join(20)
+    return str(child.exitcode)
+
+
 @app.get("/pool/<method>")
 def pool(method: str) -> str:
     with multiprocessing.get_context(method).Pool(2) as pool:
