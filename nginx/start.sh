@@ -207,7 +207,7 @@ case " $* " in
 *" -t "*) ;;  # only a test
 *)
     # The cache among it: an earlier app, perhaps a compromised one, said what is in it.
-    rm -rf spool/*
+    find spool -type f -delete  # not its directories: another nginx may be using them
     if [ $tls = yes ]; then follow_certificate "$(certificate)" & fi
     ;;
 esac
