@@ -140,7 +140,7 @@ def leave_early(site: Site) -> None:
 
 
 def debug(client: httpx.Client) -> list[str]:
-    """Use the debugger as its page does; what nobody else may know of that."""
+    """Use the debugger as its page does; the secrets of that."""
     page = client.get("/path/fail", params={"token": SECRETS["query"]})
     secret = re.search(r'SECRET = "([^"]+)"', page.text)[1]
     frame = re.findall(r'id="frame-(\d+)"', page.text)[-1]
