@@ -62,8 +62,11 @@ def main(requirements: Path, build_requirements: Path) -> None:
             # --fuzz=0: a patch whose surroundings have changed has to be looked at again.
             command = ["patch", "--strip=1", "--fuzz=0", "--quiet", "--input", path]
             subprocess.run(command, cwd=source, check=True)
+        _pip("wheel", "--no-deps", "--wheel-dir", temporary, source, tools=Path(temporary, "tools"))
+        # By its name: pip marks what comes from a path, and a bill of materials leaves that out.
         # --force-reinstall: uWSGI may be there as a program, or without these patches.
-        _pip("install", "--no-deps", "--force-reinstall", source, tools=Path(temporary, "tools"))
+        found = "--no-index", "--find-links", temporary
+        _pip("install", "--no-deps", "--force-reinstall", *found, "uwsgi")
     program.write_text(text)
     program.chmod(0o755)
 
