@@ -36,6 +36,10 @@ class Bundle:
         site.environment |= {"SECRET_KEY": KEY, "WORKERS": "1", "MAX_BODY_SIZE": "1k"}
         # As on a machine without an engine; those tests that need one take this away.
         site.environment["DOCKER_HOST"] = "unix:///nowhere"
+        # As on a machine with the newest nginx: an apt that knows no archive knows no newer one.
+        apt = site.folder / "apt.conf"
+        apt.write_text(f'Dir::State::lists "{site.folder / ".apt"}/";')
+        site.environment["APT_CONFIG"] = str(apt)
 
     def check(self, *words: str, python: str = sys.executable, **knobs: object) -> tuple[int, str]:
         """Type `python -m deploy check`; its exit status, and what it says."""
