@@ -81,7 +81,9 @@ def _end_when_unfit() -> None:
         else:  # while an app is loaded, the interpreter may be held for long
             timer.renew(settings.START_TIMEOUT)
             time.sleep(SHORT_PAUSE)
+            # An app may take signals for itself while it is loaded.
             timer.handle()
+            uwsgi.catch_end()
         # With the debugger on, people stop a request to look into it.
         late = "" if settings.DEBUGGER else "".join(deadline.missed())
         for line in streams.end_lost():

@@ -49,3 +49,11 @@ def test_an_app_that_changes_its_environment_directory_signals_and_streams(
     site.site.signal(signal.SIGTERM)
     assert results(waiting) == Counter({200: 2})
     assert site.site.wait() == 0
+
+
+@pytest.mark.parametrize("load_apps", ["once", "each"])
+def test_an_app_that_takes_all_signals_stops_as_soon_as_it_can(lab, load_apps: str) -> None:
+    site = lab(app="rude", WORKERS=1, THREADS=2, LOAD_APPS=load_apps, REQUEST_TIMEOUT=300)
+    assert site.status() == 200
+    site.site.signal(signal.SIGTERM)
+    assert site.site.wait() == 0
