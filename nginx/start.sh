@@ -232,13 +232,11 @@ while
     kill -0 $nginx 2>/dev/null
 do :; done
 
-# Workers that outlive a killed master would keep the filter from its end.
-{
-    trap 'kill $!' TERM
-    sleep 2 &
-    wait $! && kill $filter
-} >/dev/null 2>&1 &
-wait $filter || :
-kill $! 2>/dev/null || :
-wait $! || :
+# Workers that outlive a killed master would keep the filter from its end: it has two seconds.
+left=40
+while [ $left -gt 0 ] && kill -0 $filter 2>/dev/null; do
+    sleep 0.05
+    left=$((left - 1))
+done
+kill $filter 2>/dev/null || :
 exit $status
