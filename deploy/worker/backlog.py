@@ -8,7 +8,6 @@ which is a 503 at once. ``uwsgi.ini`` loads this with ``import``; no request pas
 """
 
 import os
-import select
 import socket
 import time
 from collections import deque
@@ -16,7 +15,7 @@ from collections import deque
 import uwsgi
 from uwsgidecorators import postfork
 
-from deploy.worker import settings, threads
+from deploy.worker import connections, settings, threads
 
 # Seconds between two looks at the backlog, and that one lasts before it stands, or is gone.
 PAUSE = 0.5
@@ -36,14 +35,14 @@ def _bound(timeout: int) -> None:
     Each worker does, since each can end; they count the same requests.
     """
     sockets = [socket.socket(fileno=os.dup(fd)) for fd in uwsgi.sockets]
-    at_once = len(uwsgi.workers()) * int(uwsgi.opt["threads"])
+    at_once = len(uwsgi.workers()) * settings.THREADS
     longest = int(uwsgi.opt["listen"])
     served: deque[tuple[float, int]] = deque()  # when, and how many requests until then
     last = float("-inf")
     while True:
         time.sleep(PAUSE)
         now = time.monotonic()
-        if select.select(sockets, [], [], 0)[0]:
+        if connections.backlog():
             last = now
         elif now - last > STANDING:
             if served:
