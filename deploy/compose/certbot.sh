@@ -1,6 +1,6 @@
 #!/bin/sh
-# Get a certificate for SERVER_NAMES from ACME_SERVER, and renew it in time. nginx shows the authority
-# what certbot writes into /run/web/acme.
+# Get a certificate for SERVER_NAMES from ACME_SERVER, and renew it. nginx serves the challenges that
+# certbot writes to /run/web/acme (HTTP-01).
 set -eu
 
 domains=
@@ -17,8 +17,8 @@ done
 
 trap 'exit 0' TERM
 while :; do
-    # It does nothing while the certificate is good for long enough and for all of the names.
-    # No address: Let's Encrypt writes to nobody any more.
+    # Does nothing while the certificate is not due for renewal and has all of the names. No e-mail
+    # address: Let's Encrypt no longer sends any.
     # shellcheck disable=SC2086  # domains is a list of words
     if certbot certonly --webroot --webroot-path /run/web/acme --server "$ACME_SERVER" \
         --cert-name site $domains --keep-until-expiring --renew-with-new-domains \
