@@ -1,9 +1,9 @@
-# Two small images from one file: `app` (uWSGI and your Flask app) and `nginx` (the front).
+# Two images: `app` (uWSGI and your Flask app) and `nginx` (the reverse proxy).
 
-# Debian's own nginx and Python: both get Debian's security updates, the two images share their base,
-# and with this Python an app is fastest: see deploy/install_uwsgi.py.
+# Base image. Debian's nginx and Python get Debian's security updates, both images share the base, and
+# apps are fastest with this Python (deploy/install_uwsgi.py).
 ARG DEBIAN_IMAGE=debian:trixie-slim
-# For another Python, an image that has it, such as python:3.14-slim.
+# For another Python, use an image such as python:3.14-slim.
 ARG PYTHON_IMAGE=${DEBIAN_IMAGE}
 
 
@@ -16,7 +16,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     { apt-get update && apt-get install --yes --no-install-recommends python3 ca-certificates; }
 
 
-# --- What needs a compiler, and stays behind ---
+# --- Build: everything that needs a compiler ---
 FROM python AS build
 
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
@@ -25,7 +25,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     apt-get install --yes --no-install-recommends gcc libc6-dev patch python3-dev python3-venv
 
 WORKDIR /build
-# The link: Flask's instance folder of an app that is installed as a package is in /venv/var.
+# Flask's instance folder of an installed package is below /venv/var.
 RUN python3 -m venv /venv && ln -s /app/instance /venv/var
 COPY deploy/patches patches
 COPY requirements.txt requirements-build.txt deploy/install_uwsgi.py ./
@@ -34,18 +34,18 @@ RUN --mount=type=cache,target=/downloads \
     /venv/bin/pip install --cache-dir /downloads --require-hashes --requirement requirements.txt
 
 
-# --- This folder, for any user to read, whatever umask it was checked out with ---
+# --- Source: this directory, readable by any user, whatever the umask of the checkout ---
 FROM python AS source
 
 WORKDIR /app
 COPY . .
-# Without what only the build needs; compiled once here, since the running container cannot write. A
-# file that is no Python of this version, such as a template, is reported and left alone.
+# Without build files. Compile Python here, since the container's file system is read-only. compileall
+# reports files that are not valid Python, such as templates; ignore its status.
 RUN rm -r requirements*.txt deploy/compose deploy/install_uwsgi.py deploy/patches && \
     chmod -R a+rX,go-w . && { python3 -m compileall -q . || true; }
 
 
-# --- Its static files, as small as they get, which takes a second for each megabyte ---
+# --- Precompressed static files, at the highest level: a second for each megabyte ---
 FROM build AS compressed
 
 COPY --from=source /app /app
@@ -56,8 +56,8 @@ RUN /venv/bin/python -m deploy compress .
 # --- The app ---
 FROM python AS app
 
-# A user without rights, and a group that it shares with nginx's: the socket belongs to both. What it
-# writes to is group 0's as well, in which OpenShift runs its random users. Nothing raises rights.
+# An unprivileged user, and a group shared with nginx, which owns the socket. Writable directories
+# belong to group 0, in which OpenShift runs arbitrary users. No setuid programs.
 RUN groupadd --gid 10001 web && \
     useradd --uid 10001 --gid web --no-create-home --home-dir /nonexistent app && \
     install --directory --owner=app --group=0 --mode=0775 /run/web /run/web/static && \
@@ -68,11 +68,11 @@ COPY --from=build /venv /venv
 COPY --from=compressed /app /app
 WORKDIR /app
 
-# Numbers, since Kubernetes cannot tell from a name that it is not root's.
+# Numeric, so that Kubernetes can verify runAsNonRoot.
 USER 10001:10001
-# HOME, where libraries keep their caches, is in DATA_DIR, the only lasting place that is writable.
+# HOME, where libraries keep caches, is DATA_DIR, the only persistent directory that is writable.
 ENV PATH=/venv/bin:$PATH RUN_DIR=/run/web HOME=/app/instance
-# SIGTERM, which Docker sends by itself, is a graceful stop: see uwsgi.ini.
+# SIGTERM, Docker's default, is a graceful shutdown: see uwsgi.ini.
 CMD ["python", "-m", "deploy", "app"]
 HEALTHCHECK --interval=10s --timeout=15s --start-period=240s --start-interval=1s \
     CMD ["python", "-m", "deploy", "health"]
@@ -95,10 +95,10 @@ RUN groupadd --gid 10001 web && \
 COPY --from=source /app/nginx /etc/nginx/bundle
 
 USER 10002:10001
-# In here; which address that is outside is the compose file's business.
+# Ports in the container; Compose maps them to HTTP_PORT and HTTPS_PORT.
 ENV LISTEN=8080 LISTEN_TLS=8443
 EXPOSE 8080 8443
-# Finish what has been accepted. On SIGTERM nginx would drop it.
+# Graceful shutdown. On SIGTERM, nginx drops in-flight requests.
 STOPSIGNAL SIGQUIT
 CMD ["/etc/nginx/bundle/start.sh", "/run/web"]
 HEALTHCHECK --interval=10s --timeout=15s --start-period=60s --start-interval=1s \
@@ -112,7 +112,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && apt-get install --yes --no-install-recommends certbot
 
-# The same user as nginx: it may read the key, and nobody else.
+# The same user as nginx's: only these two read the key.
 RUN groupadd --gid 10001 web && \
     useradd --uid 10002 --gid web --no-create-home --home-dir /nonexistent web && \
     install --directory --owner=web --group=0 --mode=0770 /run/web/certificates /run/web/acme && \
@@ -122,7 +122,7 @@ COPY deploy/compose/certbot.sh /usr/local/bin/
 
 USER 10002:10001
 CMD ["certbot.sh"]
-# Is there a certificate, and will there still be one tomorrow?
+# Healthy if there is a certificate that is valid for another day.
 HEALTHCHECK --interval=1h --start-period=5m --start-interval=1s \
     CMD ["openssl", "x509", "-noout", "-checkend", "86400", \
         "-in", "/run/web/certificates/live/site/fullchain.pem"]

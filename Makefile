@@ -1,9 +1,9 @@
-# What people do with this bundle. `make` alone lists it.
+# Entry points of the bundle. `make` lists them.
 
 PYTHON ?= python3
 ARGS ?=
 
-# The virtual environment is made once, and brought up to date when a lock file changes.
+# The virtual environment is created once, and updated when a lock file changes.
 RUNTIME = .venv/.runtime
 DEV = .venv/.dev
 BENCH = .run/bench-venv/.made
@@ -11,18 +11,18 @@ PIP_OPTIONS = --disable-pip-version-check install --quiet --require-hashes --use
 PIP_INSTALL = .venv/bin/pip $(PIP_OPTIONS)
 LOCK = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock" $(ARGS)
-# All services with all of their overlays, as one file for a linter.
+# All services with all overlays, as one file, for the linter.
 COMPOSE = ../../deploy/compose/services
 ALL_OF_COMPOSE = include: [{project_directory: ../.., \
 	path: [$(COMPOSE).yml, $(COMPOSE).production.yml, $(COMPOSE).acme.yml]}]
 SHELL_SCRIPTS = .ci/run $(wildcard *.sh */*.sh */*/*.sh)
 
 .PHONY: help
-help:    ## list what can be made
+help:    ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: serve
-serve: prerequisites $(RUNTIME)    ## serve the app with nginx and uWSGI; Ctrl-C stops both
+serve: prerequisites $(RUNTIME)    ## serve the app with nginx and uWSGI, until Ctrl-C
 	@exec .venv/bin/python -m deploy serve
 
 .PHONY: dev
@@ -30,31 +30,31 @@ dev: $(RUNTIME)    ## serve the app with Flask's own reloader and debugger
 	@exec .venv/bin/python -m deploy dev
 
 .PHONY: local
-local: prerequisites $(RUNTIME)    ## serve the app with uWSGI alone, as in production but for nginx
+local: prerequisites $(RUNTIME)    ## serve the app with uWSGI's HTTP router, without nginx
 	@exec .venv/bin/python -m deploy local
 
 .PHONY: check
-check: $(RUNTIME)    ## say what is wrong or unwise here, and how to mend it
+check: $(RUNTIME)    ## print errors and warnings, each with its fix
 	@exec .venv/bin/python -m deploy check $(ARGS)
 
 .PHONY: certificate
-certificate: $(RUNTIME)    ## make a self-signed certificate in secrets/, to try TLS with
+certificate: $(RUNTIME)    ## make a self-signed certificate in secrets/
 	@exec .venv/bin/python -m deploy certificate
 
 .PHONY: test
-test: test-prerequisites $(DEV)    ## run every test; ARGS="-k upload" goes to pytest
+test: test-prerequisites $(DEV)    ## run all tests; ARGS="-k upload" are options of pytest
 	@exec .venv/bin/pytest $(ARGS)
 
 .PHONY: quick
-quick: test-prerequisites $(DEV)    ## run the quick tests that need no containers, several at a time
+quick: test-prerequisites $(DEV)    ## run the quick tests without containers, in parallel
 	@exec .venv/bin/pytest -m "not slow and not docker" --numprocesses 4 --dist loadfile $(ARGS)
 
 .PHONY: bench
-bench: bench-prerequisites $(RUNTIME) $(BENCH)    ## measure this bundle and its peers; ARGS=--quick
+bench: bench-prerequisites $(RUNTIME) $(BENCH)    ## benchmark this bundle and other servers; ARGS=--quick
 	@exec .run/bench-venv/bin/python -m benchmarks $(ARGS)
 
 .PHONY: lint
-lint: prerequisites $(DEV)    ## look for mistakes in Python, shell, Dockerfile, nginx, Compose, systemd
+lint: prerequisites $(DEV)    ## lint Python, shell, Dockerfile, nginx, Compose and systemd
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/shellcheck --external-sources $(SHELL_SCRIPTS)
@@ -70,20 +70,20 @@ lint: prerequisites $(DEV)    ## look for mistakes in Python, shell, Dockerfile,
 		systemd-analyze security --offline=yes --threshold=20 .run/lint/web.service >/dev/null; fi
 
 .PHONY: lock
-lock: $(DEV)    ## pin requirements*.in with hashes; ARGS=--upgrade takes the newest
+lock: $(DEV)    ## pin requirements*.in with hashes; ARGS=--upgrade for the newest versions
 	$(LOCK) --output-file requirements.txt requirements.in
 	$(LOCK) --output-file requirements-build.txt requirements-build.in
 	$(LOCK) --output-file requirements-dev.txt requirements-dev.in
 	$(LOCK) --output-file benchmarks/requirements.txt benchmarks/requirements.in
 
 .PHONY: sbom
-sbom: $(DEV)    ## list all that is in the two images, in .run/sbom/ (CycloneDX)
+sbom: $(DEV)    ## write a bill of materials of both images to .run/sbom/ (CycloneDX)
 	@for name in app nginx; do \
 		image=$$(docker build --quiet --target $$name .) && sh deploy/sbom.sh $$image $$name || exit; \
 	done
 
 .PHONY: clean
-clean:    ## remove what the targets above have made
+clean:    ## remove all generated files
 	rm -rf .venv .run .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -r {} +
 
