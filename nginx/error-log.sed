@@ -1,15 +1,15 @@
-# nginx's error log without queries, in which tokens and the debugger's PIN travel. nginx writes the
-# whole request line, and the Referer. start.sh runs this with GNU sed.
+# Filter of nginx's error log: removes query strings, which may contain tokens and the debugger's PIN,
+# from request lines and Referers. start.sh runs it with GNU sed.
 
-# dropped-headers.conf has more names than nginx's hash for them holds without collisions. The hash
-# cannot be made larger, and works.
+# dropped-headers.conf has more names than nginx's hash holds without collisions. Its size is fixed; the
+# warning is harmless.
 /could not build optimal uwsgi_params_hash/d
 
-# DEBUG_PASSWORD_FILE: people type passwords where the name belongs.
+# DEBUG_PASSWORD_FILE: users type passwords into the field of the name.
 s/user ".*" was not found/user "..." was not found/
 s/?[^ ]*/?.../g
-# The Referer comes last, and may have spaces in it.
+# The Referer is last, and may contain spaces.
 s/\(referrer: "[^?]*?\).*/\1..."/
 
-# Not on standard output, which sed would buffer.
+# Not to standard output, which sed buffers.
 w /dev/stderr

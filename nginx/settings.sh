@@ -1,7 +1,6 @@
-# What the settings may look like that become part of nginx's configuration. start.sh reads this.
-#
-# `docker compose up nginx` starts this container alone, without the app's, which checks all
-# settings in more depth (deploy/knobs.py). Nothing here may end a directive or begin another.
+# Validation of the settings that start.sh writes into nginx's configuration, against injection: no
+# value may end a directive or begin another. The app's container checks all settings in more depth
+# (deploy/knobs.py), but `docker compose up nginx` may start without it.
 # shellcheck shell=sh
 
 reject() {  # reject NAME VALUE WHAT TO WRITE
@@ -12,9 +11,9 @@ reject() {  # reject NAME VALUE WHAT TO WRITE
 line_feed='
 '
 
-# matches VALUE PATTERN: an extended regular expression for all of the value.
+# matches VALUE PATTERN: an extended regular expression that has to match the whole value.
 matches() {
-    case $1 in *"$line_feed"*) return 1 ;; esac  # grep would look at each line by itself
+    case $1 in *"$line_feed"*) return 1 ;; esac  # grep would match each line by itself
     printf '%s\n' "$1" | LC_ALL=C grep -Eqx -- "$2"
 }
 
@@ -27,7 +26,7 @@ check() {
 
 # check_each NAME PATTERN WHAT TO WRITE: each word of a setting.
 check_each() {
-    set -f  # *.example.com is not a file's name
+    set -f  # *.example.com is not a glob
     value=
     eval "value=\${$1-}"
     for word in $value; do matches "$word" "$2" || reject "$1" "$word" "$3"; done

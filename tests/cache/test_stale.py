@@ -109,7 +109,7 @@ def test_nginx_does_not_call_itself_well_because_of_a_kept_page(press: Site) -> 
     assert health().returncode == 0
     with down(press):
         assert cached(press.ask("/path/")) == "hit"
-        assert health().stderr == "nginx answers 503 for /path/\n"
+        assert health().stderr == "nginx responds with 503 to /path/\n"
 
 
 @pytest.mark.parametrize("press", ["host"], indirect=True)

@@ -87,6 +87,6 @@ def test_health_is_that_of_the_app_behind_tls(site: ComposeSite) -> None:
     assert health() == (0, "")
     site.compose("stop", "app")
     try:
-        assert health() == (1, "nginx answers 503 for /path/")
+        assert health() == (1, "nginx responds with 503 to /path/")
     finally:
         site.compose("up", "--detach", "--wait", "app")
