@@ -74,7 +74,7 @@ def crowd(kind: str, shared_site: Serve, foreign_apps: list[Path]) -> Site:
         THREADS=4,
         SERVER_NAMES="*.example.org example.com 127.0.0.1",
         TRUSTED_PROXIES="127.0.0.1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16",
-        REQUEST_TIMEOUT=2,
+        REQUEST_TIMEOUT=5,
         MAX_BODY_SIZE="1m",
     )
 

@@ -9,6 +9,7 @@ import functools
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -124,7 +125,7 @@ class Site(ABC):
 
     def client(self, **options: Any) -> httpx.Client:
         """A client with a cookie jar, that takes paths."""
-        return httpx.Client(base_url=self.url, trust_env=False, timeout=30, **options)
+        return httpx.Client(base_url=self.url, trust_env=False, timeout=60, **options)
 
     def ask(
         self,
@@ -150,7 +151,7 @@ class Site(ABC):
         raw_target = target if isinstance(target, bytes) else target.encode()
         head = b"%s %s HTTP/1.1\r\n" % (method.encode(), raw_target)
         head += "".join(f"{name}: {value}\r\n" for name, value in lines).encode()
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(head + b"Connection: close\r\n\r\n" + body)
             with http.client.HTTPResponse(connection, method=method) as response:
                 response.begin()
@@ -197,7 +198,7 @@ class HostSite(Site):
                 start_new_session=True,
             )
         try:
-            until(lambda: self.process.poll() is not None or self._answers(), "an answer", 60)
+            until(lambda: self.process.poll() is not None or self._answers(), "an answer", 180)
         except TimeoutError:
             raise NotServedError(f"It never answers.\n{self.logs()}") from None
         if self.process.poll() is not None:
@@ -234,7 +235,7 @@ class HostSite(Site):
         send = os.killpg if number == signal.SIGINT else os.kill
         send(self.process.pid, number)
 
-    def wait(self, seconds: float = 30) -> int:
+    def wait(self, seconds: float = 60) -> int:
         """Wait for its end, and return the exit status."""
         return self.process.wait(seconds)
 
@@ -243,9 +244,10 @@ class HostSite(Site):
         if self.process and self.process.poll() is None:
             processes = self.processes()
             self.signal(signal.SIGINT)
-            _, left = psutil.wait_procs(processes, timeout=15)
+            _, left = psutil.wait_procs(processes, timeout=60)
             for process in left:
-                process.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
             self.process.wait()
         super().clean_up()
 
@@ -320,7 +322,7 @@ class ComposeSite(Site):
         super().clean_up()
 
 
-def until(look: Callable[[], Seen], what: str, seconds: float = 10) -> Seen:
+def until(look: Callable[[], Seen], what: str, seconds: float = 60) -> Seen:
     """Look again and again until there is something to see, and return it.
 
     Raises:
@@ -334,14 +336,19 @@ def until(look: Callable[[], Seen], what: str, seconds: float = 10) -> Seen:
     return seen
 
 
+# Each is given once. From 32768 on, the system gives them to clients: one of those could have it
+# before it is listened at. Chromium does not connect to port 10080.
+_PORTS = iter(random.sample(range(11_000, 32_768), 20_000))
+
+
 def free_port() -> int:
     """A port of this machine that nobody listens at, and that gixy does not take for TLS."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        if "443" not in str(port):
-            return port
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            if "443" not in str(port):
+                return port
+    raise OSError("no port of this machine is free")
 
 
 @functools.cache

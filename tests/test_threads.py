@@ -14,11 +14,11 @@ from tests.servers import Site
 def test_as_many_requests_as_there_are_threads_are_answered_at_once(site: Site) -> None:
     started = time.monotonic()
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(site.ask, ["/path/wait?seconds=1"] * 16))
+        answers = list(pool.map(site.ask, ["/path/wait?seconds=5"] * 16))
     seconds = time.monotonic() - started
     assert {answer.status for answer in answers} == {200}
-    # One worker after another, or one thread in each, would take four seconds and more.
-    assert seconds < 3.5, f"16 requests of a second each took {seconds:.1f} seconds"
+    # One worker after another, or one thread in each, would take twenty seconds and more.
+    assert seconds < 19, f"16 requests of five seconds each took {seconds:.1f} seconds"
 
 
 def test_every_worker_takes_part(site: Site) -> None:
@@ -35,7 +35,7 @@ def test_every_worker_takes_part(site: Site) -> None:
 def ask_for_myself(site: Site, connection: int, requests: int) -> list[str]:
     """Send requests that differ in every part, on one connection; return what is not mine."""
     wrong = []
-    client = http.client.HTTPConnection("127.0.0.1", site.port, timeout=30)
+    client = http.client.HTTPConnection("127.0.0.1", site.port, timeout=60)
     for number in range(requests):
         me = f"{connection}-{number}"
         headers = {

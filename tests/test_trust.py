@@ -169,7 +169,7 @@ EVERY_KIND_OF_ANSWER = [
     (405, "DELETE", "/form"),
     (500, "GET", "/boom"),
     (502, "GET", "/plain/exit"),
-    (504, "GET", "/wait?seconds=4"),
+    (504, "GET", "/wait?seconds=60"),
 ]
 
 

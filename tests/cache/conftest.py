@@ -17,7 +17,7 @@ KNOBS = {
     "SECRET_KEY": "press",
     "WORKERS": 1,
     "TRUSTED_PROXIES": "127.0.0.1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16",
-    "REQUEST_TIMEOUT": 2,
+    "REQUEST_TIMEOUT": 5,
 }
 SIGNED_IN = {"Cookie": "session=ada"}
 

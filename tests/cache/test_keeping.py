@@ -1,5 +1,6 @@
 """What nginx keeps and shows to others, and what it never does."""
 
+import contextlib
 import re
 from collections.abc import Mapping
 
@@ -387,9 +388,14 @@ def test_it_can_be_switched_off_and_is_with_the_debugger_on(
 def test_kept_pages_count_towards_a_clients_share(serve: Serve) -> None:
     site = serve("host", files=[PRESS], **KNOBS, CLIENT_REQUESTS_PER_SECOND=1)
     page = Page(site, "counted")
-    answers = [page.ask({"X-Forwarded-For": "192.0.2.1"}) for _ in range(20)]
-    assert answers[0].status == 200
-    assert [answer.status for answer in answers].count(429) >= 10
+    statuses = []
+
+    def rejected() -> bool:
+        statuses.append(page.ask({"X-Forwarded-For": "192.0.2.1"}).status)
+        return statuses.count(429) >= 10
+
+    until(rejected, "ten that are too many in a second")
+    assert statuses[0] == 200
 
 
 @pytest.mark.slow
@@ -398,12 +404,15 @@ def test_it_takes_no_more_room_than_it_may(serve: Serve) -> None:
     page = Page(site, "large")
     page.says(PUBLIC, more="x" * 100_000)
     for number in range(40):
-        assert site.ask(f"/path/page/large?{number}").status == 200
+        assert cached(site.ask(f"/path/page/large?{number}")) == "miss"
 
     def size() -> int:
-        files = (site.folder / ".run" / "spool" / "cache").iterdir()
-        return sum(file.stat().st_blocks * 512 for file in files)
+        total = 0
+        for file in (site.folder / ".run" / "spool" / "cache").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # nginx removes it just now
+                total += file.stat().st_blocks * 512
+        return total
 
-    assert size() > 3_000_000
-    until(lambda: size() <= 1024**2, "nginx to tidy up", 30)
+    until(lambda: size() <= 1024**2, "nginx to tidy up")
     assert cached(site.ask("/path/page/large?39")) == "hit"
+    assert cached(site.ask("/path/page/large?0")) == "miss"

@@ -180,7 +180,7 @@ def _processes(site: Site, mount: str) -> dict[int, str]:
 
 def _left(site: Site, mount: str, before: dict[int, str]) -> tuple[str, ...]:
     """The commands of the processes that a row has left behind, and still do after a while."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + SECONDS
     while True:
         now = _processes(site, mount)
         left = tuple(words for pid, words in now.items() if pid not in before)

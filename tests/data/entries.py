@@ -8,14 +8,14 @@ from flask import Flask, request
 
 app = Flask(__name__)
 DATABASE = Path(app.instance_path) / "shop.db"
-with sqlite3.connect(DATABASE, timeout=20) as connection:
+with sqlite3.connect(DATABASE, timeout=60) as connection:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("CREATE TABLE IF NOT EXISTS entry (n INTEGER PRIMARY KEY)")
 
 
 @app.route("/entries", methods=["GET", "POST"])
 def entries():
-    with sqlite3.connect(DATABASE, timeout=20) as connection:
+    with sqlite3.connect(DATABASE, timeout=60) as connection:
         if request.method == "POST":
             connection.execute("INSERT INTO entry DEFAULT VALUES")
         return str(connection.execute("SELECT count(*) FROM entry").fetchone()[0])

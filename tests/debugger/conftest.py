@@ -39,7 +39,7 @@ def refused(tmp_path):
     def start(**settings):
         server = Server(tmp_path, **settings).start()
         try:
-            status = server.process.wait(20)
+            status = server.process.wait(60)
         finally:
             server.stop()
         assert status != 0, server.log

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
 from deploy import debugging
+from tests.servers import free_port
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 APPS = Path(__file__).parent / "apps"
@@ -42,7 +43,7 @@ hook-accepting = print:this worker accepts
 """
 
 
-def until(condition, what, timeout=20):
+def until(condition, what, timeout=60):
     """Wait for something, and return it."""
     deadline = time.monotonic() + timeout
     while not (found := condition()):
@@ -75,9 +76,7 @@ class Server:
     process: subprocess.Popen | None = None
 
     def __post_init__(self):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.runs_file = self.directory / f"runs-{self.port}"
         self.runs_file.touch()
         self.log_file = self.directory / f"log-{self.port}"
@@ -149,7 +148,8 @@ class Server:
             workers = self.workers()
             self.process.kill()
             for pid in workers:
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self.process.wait()
 
     def reload(self):

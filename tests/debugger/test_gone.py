@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+from collections import Counter
 from urllib.parse import quote
 
 import pytest
@@ -102,7 +103,14 @@ def test_the_pages_of_a_recycled_worker_are_gone_and_new_ones_work(uwsgi):
         options=("--workers=2", "--threads=2", "--max-requests=10", "--min-worker-lifetime=1")
     )
     page = server.fail("/path/view/before")
-    until(lambda: server.get("/path/worker") and page.owner not in server.workers(), "recycled")
+    asked = Counter()
+
+    def recycled():
+        asked[int(server.get("/path/worker").text)] += 1
+        # And the next requests recycle no other.
+        return page.owner not in server.workers() and all(asked[w] < 5 for w in server.workers())
+
+    until(recycled, "recycled")
     assert page.command("token").status == 410
     server.fail("/path/view/after")
     assert server.runs == 2

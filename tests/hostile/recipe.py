@@ -95,7 +95,8 @@ class Recipe:
         # Without a master, some of uWSGI's workers may hear nothing of it.
         _, left = psutil.wait_procs(everybody, timeout=10)
         for process in left:
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         for process in self._processes:
             process.wait()
         shutil.rmtree(self._folder)

@@ -367,7 +367,7 @@ def nginx_in_front(folder: Path, site: Site) -> Iterator[int]:
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     nginx = subprocess.Popen([program, "-e", "stderr", "-p", f"{folder}/", "-c", "nginx.conf"])
     try:
-        until(lambda: _listens(port), "the nginx in front", 30)
+        until(lambda: _listens(port), "the nginx in front")
         yield port
     finally:
         nginx.terminate()
@@ -446,7 +446,7 @@ def test_a_websocket_is_told_that_it_is_not_available(site: Site, value: str) ->
     assert answer.headers.get_content_type() == "text/plain"
     assert "WebSockets are not available" in answer.text
     line = "A WebSocket handshake for /path/seen was rejected with 501"
-    until(lambda: line in site.logs("nginx"), "the sentence in the log", 30)
+    until(lambda: line in site.logs("nginx"), "the sentence in the log")
 
 
 @pytest.mark.parametrize("headers", [{"Upgrade": "h2c"}, {}, {"X-Upgrade": "websocket"}])

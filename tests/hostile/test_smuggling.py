@@ -100,7 +100,7 @@ def posted(*headers: bytes, body: bytes = b"") -> bytes:
 def test_a_request_with_an_ambiguous_end_is_refused_and_nothing_comes_after_it(
     site: Site, data: bytes, statuses: set[int]
 ) -> None:
-    with Wire(site.port, timeout=1) as wire:
+    with Wire(site.port) as wire:  # the server closes it
         replies = wire.send(data).replies()
     assert [reply.status for reply in replies if reply.status not in statuses] == []
     assert len(replies) == 1
@@ -124,8 +124,10 @@ def test_a_request_with_an_ambiguous_end_is_refused_and_nothing_comes_after_it(
     ids=["a request as body", "as chunk", "trailers", "folded line", "bare LF", "all bare LF"],
 )
 def test_what_looks_like_another_request_stays_what_it_is(site: Site, data: bytes) -> None:
-    with Wire(site.port, timeout=1) as wire:
-        (reply,) = wire.send(data).replies()
+    with Wire(site.port) as wire:
+        last = request("/path/seen/last", b"Connection: close")
+        reply, *others = wire.send(data, last).replies()
+    assert len(others) <= 1
     site.access(reply.headers["X-Request-ID"])  # the log has got as far
     with Wire(site.port) as wire:
         assert [wire.send(data, request("/path/seen/next")).reply().status] != [502]

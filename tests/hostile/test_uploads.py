@@ -189,7 +189,7 @@ def test_a_request_that_stalls_is_ended_in_time_and_without_the_app(
         # nginx closes without a word, and says 408 in its log.
         with pytest.raises(ClosedError):
             wire.reply()
-        assert 5 < time.monotonic() - start < 25
+        assert 5 < time.monotonic() - start < 50
     last = until(lambda: ended()[before:], "a line in the access log")[-1]
     assert last["app_seconds"] == ""
 

@@ -30,8 +30,9 @@ class Wire:
         source: the address to come from; on Linux all of 127.0.0.0/8 is this machine's.
     """
 
-    def __init__(self, port: int, timeout: float = 30, source: str = "127.0.0.1") -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout, (source, 0))
+    def __init__(self, port: int, timeout: float = 60, source: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), 60, (source, 0))
+        self.socket.settimeout(timeout)
         self._file = self.socket.makefile("rb")
 
     def __enter__(self) -> Self:

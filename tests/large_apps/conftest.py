@@ -80,7 +80,7 @@ def browser() -> Iterator[Browser]:
     # No sandbox: as root it does not start with one, and it sees nothing but these sites.
     flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags, timeout=180_000)
         yield browser
         browser.close()
 

@@ -124,7 +124,7 @@ def test_a_response_that_fails_before_its_first_chunk_is_a_500_in_the_log(
     for _ in range(2):  # the second one would be a cache hit
         outcome = get(host_site.port, f"/x/{name}")
         assert outcome == Outcome(500, b"Internal Server Error")
-    until(lambda: host_site.logs().count(FAILED[name]) >= before + 2, "the reason in the log", 30)
+    until(lambda: host_site.logs().count(FAILED[name]) >= before + 2, "the reason in the log")
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -151,9 +151,9 @@ def test_the_size_of_a_request_makes_no_difference(host_site: Site, method: str,
 def test_a_worker_that_is_killed_breaks_its_responses_off(host_site: Site) -> None:
     outcome = get(host_site.port, "/x/killed")
     assert outcome.whole is False
-    assert until(lambda: get(host_site.port, "/x/list").status == 200, "a new worker", 30)
+    assert until(lambda: get(host_site.port, "/x/list").status == 200, "a new worker")
     assert get(host_site.port, "/x/killed").cached != "hit"
-    assert until(lambda: get(host_site.port, "/x/list").status == 200, "a new worker", 30)
+    assert until(lambda: get(host_site.port, "/x/list").status == 200, "a new worker")
 
 
 def test_parts_of_a_file_are_as_cheap_as_the_file(host_site: Site, reference: int) -> None:
@@ -203,7 +203,7 @@ def test_what_a_response_holds_is_closed_and_torn_down_as_often_as_elsewhere(
 
     ours, theirs = Counts(host_site.port, "/x"), Counts(reference, "")
     # Closed after the last byte was sent.
-    until(lambda: min(theirs().values()) and ours() == theirs(), "the same counts", 30)
+    until(lambda: min(theirs().values()) and ours() == theirs(), "the same counts")
     assert set(list(ours().values())[:5]) == {1}
 
 

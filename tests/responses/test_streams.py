@@ -40,7 +40,7 @@ def work_without_client(site: Site, folder: Path) -> None:
     """Begin a view, and leave."""
     client = http.client.HTTPConnection("127.0.0.1", site.port, timeout=60)
     client.request("POST", "/x/work")
-    until(lambda: (folder / "view").exists(), "the view", 30)
+    until(lambda: (folder / "view").exists(), "the view")
     client.close()
 
 
@@ -84,7 +84,7 @@ def test_a_stream_whose_client_has_left_is_ended_and_only_that(streaming, tmp_pa
     }
     until(lambda: ended() == once, f"{once}", 60)
     for way in ENDED_BY_THE_GUARD:
-        until(lambda way=way: f"GET /x/stream/{way} (id " in site.logs(), "a line in the log", 30)
+        until(lambda way=way: f"GET /x/stream/{way} (id " in site.logs(), "a line in the log")
     logs = "".join(line for line in site.logs().splitlines(True) if not line.startswith("{"))
     assert logs.count("the client left, its stream is ended.") == len(ENDED_BY_THE_GUARD)
     assert "secret" not in logs

@@ -100,7 +100,7 @@ def main() -> None:
     with compose_site() as site:
         usual = Usual(site)
         usual.up()
-        until(lambda: answers(site), "the usual way to answer", 30)
+        until(lambda: answers(site), "the usual way to answer")
         usual.write()
         measure("usual: `docker compose up -d --build`", usual, usual.up, requests)
 

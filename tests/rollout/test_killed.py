@@ -82,8 +82,8 @@ def test_a_rollout_that_is_killed_leaves_a_site_that_up_and_rollout_go_on_from(
         if not kill_a_rollout(shop, tmp_path, at, tried):
             continue
         # What was called goes on for a moment, and so does what puts the tag back.
-        until(lambda: images(site)["latest"] in (live, *([] if broken else [tried])), at, 30)
-        until(lambda: site.ask("/path/").text in (good, new), f"{at}: a page", 30)
+        until(lambda: images(site)["latest"] in (live, *([] if broken else [tried])), at)
+        until(lambda: site.ask("/path/").text in (good, new), f"{at}: a page")
         site.compose("up", "--detach", "--wait", check=False)
         page = until(lambda: site.ask("/path/").text in (good, new) and site.ask("/path/"), at, 60)
         assert page.text == good or not broken, at

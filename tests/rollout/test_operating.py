@@ -94,7 +94,7 @@ def test_a_rollout_brings_changed_knobs_live(shop: Shop) -> None:
 def test_systemd_hears_when_it_serves_and_how_long_it_may_take_to_stop(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(30)
+        manager.settimeout(60)
         knobs = {"MOUNTS": "/path=shop:app", "REQUEST_TIMEOUT": 40}
         with HostSite(files=[APP], NOTIFY_SOCKET=str(tmp_path / "notify"), **knobs) as site:
             assert manager.recv(1000) == b"READY=1"

@@ -77,6 +77,6 @@ def secure(shared_site: Serve, pair: dict[str, Path]) -> Site:
 def client(secure: Site, trusting: ssl.SSLContext) -> Iterator[httpx.Client]:
     """A client of that site, with HTTP/2 and a cookie jar."""
     with httpx.Client(
-        base_url=https(secure), verify=trusting, http2=True, trust_env=False, timeout=30
+        base_url=https(secure), verify=trusting, http2=True, trust_env=False, timeout=60
     ) as client:
         yield client

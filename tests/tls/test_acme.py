@@ -48,7 +48,7 @@ def certificate(site: ComposeSite) -> x509.Certificate:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     address = ("127.0.0.1", int(site.environment["HTTPS_PORT"]))
     with (
-        socket.create_connection(address, timeout=10) as raw,
+        socket.create_connection(address, timeout=60) as raw,
         context.wrap_socket(raw, server_hostname="site.example") as connection,
     ):
         return x509.load_der_x509_certificate(connection.getpeercert(binary_form=True))
@@ -63,7 +63,7 @@ def test_a_site_gets_its_certificate_before_up_returns(site: ComposeSite) -> Non
 
 def test_the_app_is_served_with_it(site: ComposeSite) -> None:
     url = f"https://127.0.0.1:{site.environment['HTTPS_PORT']}/path/inspect"
-    with httpx.Client(verify=False, trust_env=False) as client:
+    with httpx.Client(verify=False, trust_env=False, timeout=60) as client:
         answer = client.get(
             url, headers={"Host": "site.example"}, extensions={"sni_hostname": "site.example"}
         )
@@ -85,8 +85,8 @@ def test_nginx_follows_a_renewal(site: ComposeSite) -> None:
         assert done.returncode == 0 or "Another instance" in done.stderr, done.stderr
         return done.returncode == 0
 
-    until(renewed, "certbot to be free", 30)
-    until(lambda: certificate(site) != first, "the renewed certificate", 20)
+    until(renewed, "certbot to be free")
+    until(lambda: certificate(site) != first, "the renewed certificate")
     assert site.ask("/path/", {"Host": "site.example"}).status == 308
 
 
@@ -96,7 +96,7 @@ def test_certbot_is_healthy_while_there_is_a_certificate(site: ComposeSite) -> N
     def health() -> str:
         return docker.container.inspect(certbot).state.health.status
 
-    until(lambda: health() == "healthy", "certbot to be healthy", 30)
+    until(lambda: health() == "healthy", "certbot to be healthy")
     check = docker.container.inspect(certbot).config.healthcheck.test[1:]
     missing = [*check[:-1], "/run/web/certificates/live/missing/fullchain.pem"]
     assert site.compose("exec", "-T", "certbot", *missing, check=False).returncode == 1

@@ -31,7 +31,7 @@ def site(pair: dict[str, Path]) -> Iterator[ComposeSite]:
 
 
 def test_it_is_served_over_http2(site: ComposeSite, trusting: ssl.SSLContext) -> None:
-    with httpx.Client(verify=trusting, http2=True, trust_env=False) as client:
+    with httpx.Client(verify=trusting, http2=True, trust_env=False, timeout=60) as client:
         answer = client.get(f"{https(site)}/path/inspect")
         moved = client.get(f"http://localhost:{site.port}/path/?x=1")
     assert (answer.status_code, answer.http_version) == (200, "HTTP/2")
@@ -44,7 +44,7 @@ def test_it_is_served_over_http2(site: ComposeSite, trusting: ssl.SSLContext) ->
 def test_another_name_gets_no_connection(site: ComposeSite, trusting: ssl.SSLContext) -> None:
     address = ("127.0.0.1", int(site.environment["HTTPS_PORT"]))
     with (
-        socket.create_connection(address, timeout=10) as raw,
+        socket.create_connection(address, timeout=60) as raw,
         pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"),
     ):
         trusting.wrap_socket(raw, server_hostname="forged.example")

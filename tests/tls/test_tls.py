@@ -32,7 +32,7 @@ def handshake(
     check, trusting.check_hostname = trusting.check_hostname, name is not None
     try:
         raw = socket.create_connection(
-            ("127.0.0.1", int(site.environment["HTTPS_PORT"])), timeout=10
+            ("127.0.0.1", int(site.environment["HTTPS_PORT"])), timeout=60
         )
         return trusting.wrap_socket(raw, server_hostname=name)
     finally:
@@ -78,7 +78,7 @@ def test_at_the_usual_port_the_way_there_names_none(serve: Serve, pair: dict[str
 
 def test_plain_http_at_the_port_of_https_shows_the_way_too(secure: Site) -> None:
     port = int(secure.environment["HTTPS_PORT"])
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, timeout=60) as client:
         answer = client.get(f"http://localhost:{port}/path/form?x=1")
     assert answer.status_code == 308
     assert answer.headers["Location"] == f"https://localhost:{port}/path/form?x=1"
@@ -91,7 +91,7 @@ def test_plain_http_at_the_port_of_https_shows_the_way_too(secure: Site) -> None
 def test_the_app_sees_https_and_the_host_with_its_port(
     secure: Site, trusting: ssl.SSLContext, http2: bool
 ) -> None:
-    with httpx.Client(verify=trusting, http2=http2, trust_env=False) as client:
+    with httpx.Client(verify=trusting, http2=http2, trust_env=False, timeout=60) as client:
         answer = client.get(f"{https(secure)}/path/inspect?x=1")
     assert answer.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
     seen = answer.json()
@@ -164,7 +164,7 @@ def test_one_huge_header_over_http2_ends_the_connection_and_no_more(
     secure: Site, client: httpx.Client
 ) -> None:
     # nginx has no gentler way: it does not even decode the header.
-    with pytest.raises(httpx.RemoteProtocolError):
+    with pytest.raises((httpx.RemoteProtocolError, httpx.NetworkError)):
         client.get("/path/", headers={"X-Huge": "x" * 64_000})
     assert client.get("/path/").status_code == 200
 
@@ -186,7 +186,7 @@ def test_a_proxy_that_passes_tls_on_says_in_the_proxy_protocol_who_the_client_is
 ) -> None:
     port = free_port()
     knobs = {"PROXY_PROTOCOL": 1, "TRUSTED_PROXIES": "127.0.0.1", "HTTPS_PORT": port, "WORKERS": 1}
-    with PassedOn(**knobs, **pair), socket.create_connection(("127.0.0.1", port), 10) as raw:
+    with PassedOn(**knobs, **pair), socket.create_connection(("127.0.0.1", port), 60) as raw:
         raw.sendall(b"PROXY TCP4 192.0.2.7 198.51.100.1 5555 443\r\n")
         with trusting.wrap_socket(raw, server_hostname="localhost") as connection:
             connection.sendall(b"GET /path/inspect HTTP/1.0\r\nHost: localhost\r\n\r\n")
@@ -226,7 +226,7 @@ def test_a_session_of_one_name_is_not_resumed_under_another(
         connection.sendall(b"GET /path/ HTTP/1.0\r\nHost: localhost\r\n\r\n")
         assert connection.recv(12) == b"HTTP/1.1 200"
         session = connection.session
-    raw = socket.create_connection(("127.0.0.1", int(secure.environment["HTTPS_PORT"])), 10)
+    raw = socket.create_connection(("127.0.0.1", int(secure.environment["HTTPS_PORT"])), 60)
     if name == "localhost":
         with trusting.wrap_socket(raw, server_hostname=name, session=session) as connection:
             assert not connection.session_reused
@@ -247,7 +247,7 @@ def test_a_client_that_speaks_http2_gets_it(
 
 
 def test_plain_http_does_not_speak_http2(secure: Site) -> None:
-    with socket.create_connection(("127.0.0.1", secure.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", secure.port), timeout=60) as connection:
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
 
@@ -262,11 +262,11 @@ def test_a_renewed_certificate_is_shown_within_seconds_and_no_request_is_lost(
     site = serve("host", WORKERS=1, HTTPS_PORT=free_port(), **pair)
     first = serial_number(site, trusting)
     url = f"{https(site)}/path/events?count=8&interval=1"
-    with httpx.stream("GET", url, verify=trusting, trust_env=False, timeout=30) as answer:
+    with httpx.stream("GET", url, verify=trusting, trust_env=False, timeout=60) as answer:
         events = (line for line in answer.iter_lines() if line)
         next(events)  # now it surely is in flight
         write_pair(authority, tmp_path)
-        until(lambda: serial_number(site, trusting) != first, "the new certificate", 20)
+        until(lambda: serial_number(site, trusting) != first, "the new certificate")
         assert len(list(events)) == 7
     assert site.ask("/").status == 308
 
@@ -280,7 +280,7 @@ def test_a_certificate_that_does_not_fit_its_key_does_not_replace_the_good_one(
     good_key = pair["TLS_KEY"].read_bytes()
     write_pair(authority, tmp_path)
     pair["TLS_KEY"].write_bytes(good_key)
-    until(lambda: "key values mismatch" in site.logs(), "nginx's word on it", 20)
+    until(lambda: "key values mismatch" in site.logs(), "nginx's word on it")
     assert serial_number(site, trusting) == first
 
 
@@ -332,7 +332,7 @@ def test_the_certificate_to_try_it_with_is_one_command(serve: Serve) -> None:
         knobs = dict(line.split("=", 1) for line in made.stdout.splitlines())
         site = serve("host", beside=maker, WORKERS=1, HTTPS_PORT=free_port(), **knobs)
         trusting = ssl.create_default_context(cafile=knobs["TLS_CERTIFICATE"])
-        with httpx.Client(verify=trusting, trust_env=False) as client:
+        with httpx.Client(verify=trusting, trust_env=False, timeout=60) as client:
             assert client.get(f"{https(site)}/path/").status_code == 200
         with handshake(site, trusting, "any.site.example") as connection:
             assert connection.getpeercert()

@@ -86,6 +86,13 @@ def results(requests: list[Future]) -> Counter:
     return Counter(request.result() for request in requests)
 
 
-def gone(process: psutil.Process, seconds: float) -> bool:
+def gone(process: psutil.Process) -> bool:
     """Wait for the end of a process that is not this one's child."""
-    return until(lambda: not process.is_running(), f"the end of {process}", seconds)
+    return until(lambda: not process.is_running(), f"the end of {process}")
+
+
+def suspend(process: psutil.Process) -> None:
+    """Send SIGSTOP, and return once all of its threads have stopped."""
+    process.suspend()
+    files = [Path(f"/proc/{process.pid}/task/{thread.id}/stat") for thread in process.threads()]
+    until(lambda: all(") T " in file.read_text() for file in files), f"a stop of {process}")

@@ -86,11 +86,11 @@ def test_what_a_worker_started_ends_with_it(
 ) -> None:
     site = _site(serve)
     _leave(site, WAYS)
-    until(lambda: len(left()) == len(WAYS), "all of them", 30)
+    until(lambda: len(left()) == len(WAYS), "all of them")
     os.kill(int(site.ask("/path/").text), number)
-    assert until(lambda: not left(), "the end of all of them", 30)
+    assert until(lambda: not left(), "the end of all of them")
     # And a new worker does the same.
-    until(lambda: site.ask("/path/").status == 200, "a new worker", 30)
+    until(lambda: site.ask("/path/").status == 200, "a new worker")
     _leave(site, ["Popen"])
     assert len(left()) == 1
 
@@ -100,9 +100,9 @@ def test_what_a_worker_started_ends_when_the_master_is_killed(
 ) -> None:
     site = _site(serve)
     _leave(site, ["Popen", "os.fork", "one that ignores SIGTERM"])
-    until(lambda: len(left()) == 3, "all of them", 30)
+    until(lambda: len(left()) == 3, "all of them")
     psutil.Process(int(site.ask("/path/").text)).parent().kill()
-    assert until(lambda: not left(), "the end of all of them", 30)
+    assert until(lambda: not left(), "the end of all of them")
 
 
 def test_all_that_was_started_ends_with_the_instance_daemons_too(
@@ -110,10 +110,10 @@ def test_all_that_was_started_ends_with_the_instance_daemons_too(
 ) -> None:
     site = _site(serve)
     _leave(site, [*WAYS, DAEMON])
-    until(lambda: len(left()) == len(WAYS) + 1, "all of them", 30)
+    until(lambda: len(left()) == len(WAYS) + 1, "all of them")
     site.signal(signal.SIGTERM)
     site.wait()
-    assert left() == []
+    assert until(lambda: not left(), "the end of all of them")
 
 
 def test_a_child_that_waits_does_not_keep_a_stop_waiting(serve: Serve) -> None:

@@ -15,16 +15,17 @@ def test_when_a_worker_is_killed_only_the_requests_inside_it_fail(lab) -> None:
         until(lambda: counts[200] > 1000, "a load")
     assert set(counts) <= {200, 502}
     assert counts[502] <= 4  # one for each thread
-    assert site.counted == counts.total()  # each was run once
+    # Each was run once; a worker may have been killed before it counted its own.
+    assert counts[200] <= site.counted <= counts.total()
 
 
 def test_a_full_queue_is_503_with_retry_after_and_recovers(lab) -> None:
-    site = lab(WORKERS=1, THREADS=4, REQUEST_TIMEOUT=30)
+    site = lab(WORKERS=1, THREADS=4, REQUEST_TIMEOUT=60)
     (worker,) = site.workers()
     worker.suspend()
     try:
         many = site.at_once(1300, "/count", "POST")
-        until(lambda: site.status() == 503, "a full queue", 20)
+        until(lambda: site.status() == 503, "a full queue")
         full = site.site.ask("/path/")
     finally:
         worker.resume()

@@ -8,8 +8,8 @@ from tests.workers.lab import results
 
 
 def test_three_hung_requests_of_sixteen_do_no_harm_to_two_thousand_others(lab) -> None:
-    site = lab()
-    hung = site.at_once(3, "/count?seconds=60&secret=x", "POST")
+    site = lab(REQUEST_TIMEOUT=5)
+    hung = site.at_once(3, "/count?seconds=600&secret=x", "POST")
     until(lambda: site.counted == 3, "the three")
     before = {worker.pid for worker in site.workers()}
     with site.load(clients=8) as others:
@@ -23,32 +23,33 @@ def test_three_hung_requests_of_sixteen_do_no_harm_to_two_thousand_others(lab) -
     told = site.site.logs().split("POST /path/count (id ")
     assert len(told) == 4
     for one in told[1:]:
-        assert re.match(r"[0-9a-f]{32}\) has run for 2\.\d s and is here:\n", one)
+        ran = re.match(r"[0-9a-f]{32}\) has run for ([\d.]+) s and is here:\n", one)
+        assert float(ran[1]) >= 5
         assert 'lab.py", line' in one
         assert "time.sleep" in one
         assert "secret" not in re.split(r"Worker \d+ \(pid \d+\) takes no new requests", one)[0]
 
 
 def test_a_healthy_request_beside_a_hung_one_is_finished(lab) -> None:
-    site = lab(WORKERS=2, THREADS=2, REQUEST_TIMEOUT=4)
-    hung = site.at_once(1, "/wait?seconds=60")
+    site = lab(WORKERS=2, THREADS=2, REQUEST_TIMEOUT=6)
+    hung = site.at_once(1, "/wait?seconds=600")
     until(lambda: site.connections() == 1, "the hung one")
     with site.load(clients=3, path="/wait?seconds=0.7") as siblings:
-        until(lambda: "Respawned uWSGI worker" in site.site.logs(), "a new worker", 15)
+        until(lambda: "Respawned uWSGI worker" in site.site.logs(), "a new worker")
     assert set(siblings) == {200}
     assert results(hung) == Counter({504: 1})
 
 
 def test_a_stream_that_has_begun_may_take_longer(lab) -> None:
-    site = lab(WORKERS=1, REQUEST_TIMEOUT=2)
-    answer = site.site.ask("/path/stream?seconds=6")
+    site = lab(WORKERS=1, REQUEST_TIMEOUT=4)
+    answer = site.site.ask("/path/stream?seconds=8")
     assert answer.status == 200, site.site.logs()
-    assert answer.text.split() == [str(site.workers()[0].pid)] * 6
+    assert answer.text.split() == [str(site.workers()[0].pid)] * 8
     assert "takes no new requests" not in site.site.logs()
 
 
 def test_sys_exit_in_a_view_is_an_exception_like_any_other(lab) -> None:
-    site = lab(WORKERS=2)
+    site = lab(WORKERS=2, REQUEST_TIMEOUT=60)
     workers = site.workers()
     with site.load(clients=4) as others:
         assert results(site.at_once(20, "/leave")) == Counter({500: 20})

@@ -2,7 +2,6 @@
 
 import signal
 import threading
-import time
 from collections import Counter
 
 import pytest
@@ -17,7 +16,7 @@ def test_a_stop_answers_all_that_wait_in_the_socket(lab, threads: int, load_apps
     site = lab(WORKERS=2, THREADS=threads, LOAD_APPS=load_apps, REQUEST_TIMEOUT=60)
     waiting = site.at_once(60, "/count?gate=1", "POST")
     # All of them are here, none is over, and each thread has one. (A probe may wait, too.)
-    until(lambda: site.connections() >= 60 and site.counted == 2 * threads, "a backlog", 30)
+    until(lambda: site.connections() >= 60 and site.counted == 2 * threads, "a backlog")
     site.master.terminate()
     site.open_the_gate()
     assert results(waiting) == Counter({200: 60})
@@ -25,41 +24,48 @@ def test_a_stop_answers_all_that_wait_in_the_socket(lab, threads: int, load_apps
 
 
 def test_while_it_stops_newcomers_get_503(lab) -> None:
-    site = lab(WORKERS=1, THREADS=1, REQUEST_TIMEOUT=20)
-    waiting = site.at_once(5, "/wait?seconds=0.4")
-    until(lambda: site.connections() == 5, "a backlog")
+    site = lab(WORKERS=1, THREADS=1, REQUEST_TIMEOUT=60)
+    waiting = site.at_once(5, "/count?gate=1", "POST")
+    until(lambda: site.connections() >= 5 and site.counted == 1, "a backlog")
     site.master.terminate()
-    assert until(lambda: site.status() == 503, "a refusal")
+    newcomers = []
+
+    def refused() -> bool:
+        newcomers.extend(site.at_once(1))
+        return any(newcomer.done() and newcomer.result() == 503 for newcomer in newcomers)
+
+    assert until(refused, "a refusal")
+    site.open_the_gate()
     assert results(waiting) == Counter({200: 5})
+    assert set(results(newcomers)) <= {200, 503}
 
 
 def test_a_stop_waits_for_a_hung_request_no_longer_than_any_may_take(lab) -> None:
     site = lab(REQUEST_TIMEOUT=2)
-    hung = site.at_once(1, "/wait?seconds=60")
+    hung = site.at_once(1, "/wait?seconds=600")
     until(lambda: site.connections() == 1, "a request")
     master = site.master
     master.terminate()
-    assert gone(master, seconds=6)
+    assert gone(master)
     assert results(hung) <= Counter({502: 1, 504: 1})
 
 
 def test_a_stop_does_not_wait_for_the_apps_to_be_loaded(tmp_path) -> None:
     site = HostSite(files=[APPS / "slow_to_load.py"], MOUNTS="/path=slow_to_load:app")
-    ended = []
+    said = []
 
     def start() -> None:
-        with pytest.raises(NotServedError):
+        with pytest.raises(NotServedError) as caught:
             site.start()
-        ended.append(time.monotonic())
+        said.append(str(caught.value))
 
     starting = threading.Thread(target=start)
     starting.start()
     try:
-        until(lambda: site.process and "mounting" in site.logs(), "uWSGI loading the app", 30)
-        began = time.monotonic()
+        until(lambda: site.process and "mounting" in site.logs(), "uWSGI loading the app")
         site.signal(signal.SIGTERM)
         starting.join()
-        assert ended[0] - began < 5
+        assert said[0].startswith("It ended with "), said
     finally:
         site.clean_up()
 
@@ -68,13 +74,13 @@ def test_workers_do_not_outlive_a_master_that_is_killed(lab) -> None:
     site = lab()
     workers = site.workers()
     site.master.kill()
-    assert all(gone(worker, seconds=5) for worker in workers)
+    assert all(gone(worker) for worker in workers)
 
 
 def test_a_worker_that_is_born_while_the_others_end_ends_with_them(lab) -> None:
-    site = lab(WORKERS=2, LOAD_APPS="each", REQUEST_TIMEOUT=30)
+    site = lab(WORKERS=2, LOAD_APPS="each", REQUEST_TIMEOUT=300)
     master, before = site.master, site.workers()
     before[0].kill()
     until(lambda: set(site.workers()) - set(before), "a new worker")
     master.terminate()  # while it loads the app
-    assert gone(master, seconds=10)
+    assert gone(master)

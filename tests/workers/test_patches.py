@@ -76,9 +76,9 @@ def test_a_mount_with_a_slash_at_its_end_is_that_without(tmp_path: Path) -> None
         env={"PYTHONPATH": str(tmp_path)},
     ) as server:
         try:
-            until((tmp_path / "x.sock").exists, "the socket", 30)
+            until((tmp_path / "x.sock").exists, "the socket")
             transport = httpx.HTTPTransport(uds=str(tmp_path / "x.sock"))
-            with httpx.Client(transport=transport, base_url="http://x", timeout=30) as client:
+            with httpx.Client(transport=transport, base_url="http://x", timeout=60) as client:
                 for path in ("", "/", "/a"):
                     assert client.get(f"/path{path}").text == repr(["/path", path])
         finally:

@@ -21,7 +21,7 @@ def test_workers_are_replaced_one_at_a_time_and_nothing_is_lost(
         while path == "/leak" and not re.search(rf"{knob}:", site.site.logs()):
             assert site.status("/leak") == 200
         pattern = rf"{knob}: .*\nWorker \d+ \(pid (\d+)\)"
-        told = until(lambda: re.search(pattern, site.site.logs()), "a replacement", 20)
+        told = until(lambda: re.search(pattern, site.site.logs()), "a replacement")
         until(lambda: int(told[1]) not in {w.pid for w in site.workers()}, "its end")
         assert len(first & {worker.pid for worker in site.workers()}) == 1
         seen = counts.total()

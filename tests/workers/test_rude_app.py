@@ -14,13 +14,13 @@ from tests.workers.lab import results
 def test_an_app_that_changes_its_environment_directory_signals_and_streams(
     lab, load_apps: str
 ) -> None:
-    site = lab(app="rude", WORKERS=2, THREADS=2, LOAD_APPS=load_apps, REQUEST_TIMEOUT=3)
+    site = lab(app="rude", WORKERS=2, THREADS=2, LOAD_APPS=load_apps, REQUEST_TIMEOUT=4)
 
     # The deadline of a request.
-    assert results(site.at_once(1, "/wait?seconds=60")) == Counter({504: 1})
-    until(lambda: "Respawned uWSGI worker" in site.site.logs(), "a new worker", 30)
+    assert results(site.at_once(1, "/wait?seconds=600")) == Counter({504: 1})
+    until(lambda: "Respawned uWSGI worker" in site.site.logs(), "a new worker")
     told = site.site.logs()
-    assert re.search(r"GET /path/wait \(id \w+\) has run for 3\.\d s and is here", told)
+    assert re.search(r"GET /path/wait \(id \w+\) has run for \d+\.\d s and is here", told)
 
     # That of the interpreter, held in every worker at once.
     assert "in hold" not in told
@@ -40,12 +40,12 @@ def test_an_app_that_changes_its_environment_directory_signals_and_streams(
     # Its sockets, closed in a request.
     before = set(site.workers())
     site.status("/close")
-    until(lambda: "closed uWSGI's listening sockets" in site.site.logs(), "a look", 30)
-    until(lambda: site.status() == 200 and before - set(site.workers()), "a new worker", 30)
+    until(lambda: "closed uWSGI's listening sockets" in site.site.logs(), "a look")
+    until(lambda: site.status() == 200 and before - set(site.workers()), "a new worker")
 
     # The graceful stop.
     waiting = site.at_once(2, "/wait?seconds=1")
-    until(lambda: site.connections() == 2, "two requests", 30)
+    until(lambda: site.connections() == 2, "two requests")
     site.site.signal(signal.SIGTERM)
     assert results(waiting) == Counter({200: 2})
     assert site.site.wait() == 0

@@ -38,18 +38,18 @@ def blocked() -> str:
 def popen(number: int) -> str:
     child = subprocess.Popen(["sleep", "60"])
     child.send_signal(number)
-    return str(child.wait(20))
+    return str(child.wait(50))
 
 
 @app.get("/timeout")
 def timeout() -> str:
-    return str(subprocess.run(["timeout", "0.1", "sleep", "60"], timeout=20).returncode)
+    return str(subprocess.run(["timeout", "0.1", "sleep", "60"], timeout=50).returncode)
 
 
 @app.get("/alarm")
 def alarm() -> str:
     code = "import signal, time; signal.setitimer(signal.ITIMER_REAL, 0.1); time.sleep(60)"
-    return str(subprocess.run([sys.executable, "-c", code], timeout=20).returncode)
+    return str(subprocess.run([sys.executable, "-c", code], timeout=50).returncode)
 
 
 def wait(begun) -> None:
@@ -63,9 +63,9 @@ def process(method: str, number: int) -> str:
     begun = context.Event()
     child = context.Process(target=wait, args=(begun,))
     child.start()
-    begun.wait(20)
+    begun.wait(50)
     os.kill(child.pid, number)
-    child.join(20)
+    child.join(50)
     return str(child.exitcode)
 
 
@@ -77,7 +77,7 @@ def nothing() -> None:
 def exit_status(method: str) -> str:
     child = multiprocessing.get_context(method).Process(target=nothing)
     child.start()
-    child.join(20)
+    child.join(50)
     return str(child.exitcode)
 
 
@@ -87,7 +87,7 @@ def terminate(method: str) -> str:
     child = multiprocessing.get_context(method).Process(target=time.sleep, args=[60])
     child.start()
     child.terminate()
-    child.join(20)
+    child.join(50)
     return str(child.exitcode)
 
 

@@ -1,11 +1,11 @@
-"""An app that takes a minute to load in uWSGI, and no time in the preflight."""
+"""An app that takes ten minutes to load in uWSGI, and no time in the preflight."""
 
 import time
 
 import uwsgi
 
 if "no-server" not in uwsgi.opt:
-    time.sleep(60)
+    time.sleep(600)
 
 
 def app(environ, start_response):
