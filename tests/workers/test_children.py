@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Callable
 
 import psutil
 import pytest
@@ -29,18 +28,12 @@ def children(kind: str, shared_site: Serve) -> Site:
     return shared_site(kind, files=files, MOUNTS="/path=children:app", WORKERS=1, THREADS=2)
 
 
-@pytest.fixture
-def left() -> Callable[[], list[psutil.Process]]:
-    """What is left of the processes that this test has let the app start."""
-    before = {p.pid for p in _sleeping()}
-    return lambda: [p for p in _sleeping() if p.pid not in before]
-
-
-def _sleeping() -> list[psutil.Process]:
+def left(site: HostSite) -> list[psutil.Process]:
+    """What is left of the processes that the app has started; they sleep in the site's folder."""
     found = []
-    for process in psutil.process_iter(["name", "cmdline", "status"]):
-        if process.info["name"] == "sleep" and process.info["cmdline"] == ["sleep", "3141"]:
-            found.append(process)
+    for process in psutil.process_iter(["name", "cmdline", "cwd"]):
+        if process.info["cmdline"] == ["sleep", "3141"]:
+            found += [process] * (process.info["cwd"] == str(site.folder))
     return found
 
 
@@ -81,39 +74,33 @@ def _leave(site: Site, ways: list[str]) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_what_a_worker_started_ends_with_it(
-    serve: Serve, left: Callable[[], list[psutil.Process]], number: signal.Signals
-) -> None:
+def test_what_a_worker_started_ends_with_it(serve: Serve, number: signal.Signals) -> None:
     site = _site(serve)
     _leave(site, WAYS)
-    until(lambda: len(left()) == len(WAYS), "all of them")
+    until(lambda: len(left(site)) == len(WAYS), "all of them")
     os.kill(int(site.ask("/path/").text), number)
-    assert until(lambda: not left(), "the end of all of them")
+    assert until(lambda: not left(site), "the end of all of them")
     # And a new worker does the same.
     until(lambda: site.ask("/path/").status == 200, "a new worker")
     _leave(site, ["Popen"])
-    assert len(left()) == 1
+    assert len(left(site)) == 1
 
 
-def test_what_a_worker_started_ends_when_the_master_is_killed(
-    serve: Serve, left: Callable[[], list[psutil.Process]]
-) -> None:
+def test_what_a_worker_started_ends_when_the_master_is_killed(serve: Serve) -> None:
     site = _site(serve)
     _leave(site, ["Popen", "os.fork", "one that ignores SIGTERM"])
-    until(lambda: len(left()) == 3, "all of them")
+    until(lambda: len(left(site)) == 3, "all of them")
     psutil.Process(int(site.ask("/path/").text)).parent().kill()
-    assert until(lambda: not left(), "the end of all of them")
+    assert until(lambda: not left(site), "the end of all of them")
 
 
-def test_all_that_was_started_ends_with_the_instance_daemons_too(
-    serve: Serve, left: Callable[[], list[psutil.Process]]
-) -> None:
+def test_all_that_was_started_ends_with_the_instance_daemons_too(serve: Serve) -> None:
     site = _site(serve)
     _leave(site, [*WAYS, DAEMON])
-    until(lambda: len(left()) == len(WAYS) + 1, "all of them")
+    until(lambda: len(left(site)) == len(WAYS) + 1, "all of them")
     site.signal(signal.SIGTERM)
     site.wait()
-    assert until(lambda: not left(), "the end of all of them")
+    assert until(lambda: not left(site), "the end of all of them")
 
 
 def test_a_child_that_waits_does_not_keep_a_stop_waiting(serve: Serve) -> None:
