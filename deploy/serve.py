@@ -51,10 +51,14 @@ def run(knobs: Knobs) -> int:
 
 async def _serve(knobs: Knobs, nginx_environment: dict[str, str]) -> int:
     site = Site(knobs)
+    # A shell ignores SIGINT and SIGQUIT in the background, and nginx's script could not trap them.
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # `nohup` ignores SIGHUP, the closed terminal, and a shell SIGINT in the background.
-        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-            asyncio.get_running_loop().add_signal_handler(number, site.stop)
+        # `nohup` ignores SIGHUP, the closed terminal, which nginx's script gets for a reload.
+        ignored = number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
+        asyncio.get_running_loop().add_signal_handler(
+            number, (lambda: None) if ignored else site.stop
+        )
     async with site.started(nginx_environment):
         if await site.until(lambda: _answers(knobs)):
             for mount in knobs.mounts:

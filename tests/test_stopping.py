@@ -3,6 +3,8 @@
 import contextlib
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -87,6 +89,31 @@ def test_it_writes_nothing_outside_its_run_dir_and_data_dir(serve: Serve, tmp_pa
             client.post("/path/upload", content=bytes(5_000_000)).raise_for_status()
         after = {file for file in site.folder.rglob("*") if "__pycache__" not in file.parts}
     assert {file.name for file in after - before} == {f"{site.port}.log"}
+
+
+class Detached(HostSite):
+    """A site that a script has started in the background, by `nohup`."""
+
+    def command(self) -> list[str]:
+        """The command in a shell that ignores what such a script ignores."""
+        return ["sh", "-c", "trap '' HUP INT QUIT; exec \"$@\"", "sh", *super().command()]
+
+
+def test_signals_that_were_ignored_at_the_start_still_reload_and_stop_it() -> None:
+    with Detached(WORKERS=1, THREADS=2, env_file="MAX_BODY_SIZE=1m\n") as site:
+        processes = site.processes()
+        site.signal(signal.SIGHUP)
+        (site.folder / ".env").write_text("MAX_BODY_SIZE=1k\n")
+        until((site.folder / ".run" / "control").exists, "serve to take commands")
+        rollout = [sys.executable, "-m", "deploy", "rollout"]
+        subprocess.run(rollout, cwd=site.folder, env=site.environment, check=True)
+        until(
+            lambda: site.ask("/path/", method="POST", body=bytes(2000)).status == 413, "the limit"
+        )
+        site.signal(signal.SIGTERM)
+        assert site.wait() == 0
+        _, left = psutil.wait_procs(processes, timeout=60)
+        assert not left
 
 
 def test_it_starts_again_after_it_was_killed(serve: Serve) -> None:
