@@ -1,6 +1,6 @@
 """What sees to the end of a worker, so that no request is lost with it.
 
-A worker ends when it is asked to (uWSGI's master sends SIGINT then), or when it has become unfit:
+A worker ends when uWSGI's master asks for it, or when it has become unfit:
 a request in it is stuck, it is too large, or too old, or streams without a client hold its threads.
 A thread waits for each of the two.
 ``uwsgi.ini`` loads this with ``import``, before the apps; no request passes through it.
@@ -28,8 +28,10 @@ PAUSE = 0.5
 SHORT_PAUSE = 0.02
 # Seconds that a new worker has to load the apps before the next one may leave.
 REST = 10
-# What uwsgi.ini has for a worker's graceful end; nobody else sends it.
+# A worker's graceful end, as uwsgi.ini has it; and what asks for it: deploy/patches/children.patch
+# has the master send it.
 END = signal.SIGRTMIN
+ASK = signal.SIGRTMIN + 2
 
 _ending = threading.Event()
 
@@ -81,7 +83,7 @@ def _end_when_unfit() -> None:
         else:  # while an app is loaded, the interpreter may be held for long
             timer.renew(settings.START_TIMEOUT)
             time.sleep(SHORT_PAUSE)
-            # An app may take signals for itself while it is loaded.
+            # An app may take all signals for itself while it is loaded.
             timer.handle()
             uwsgi.catch_end()
         # With the debugger on, people stop a request to look into it.
@@ -139,8 +141,8 @@ def _finish(finished: threading.Event, deadline: Deadline, streams: Streams) -> 
 def _unfit(age: float) -> str:
     """Why this worker has to be replaced, in a line; empty if it is fit."""
     if not all(path.exists() for path in settings.PATHS):
-        # The others are ending, and the signal came before this worker could hear of it.
-        os.kill(os.getpid(), signal.SIGINT)
+        # The others are ending, and the signal came before this worker could catch it.
+        os.kill(os.getpid(), ASK)
     if not connections.listening():
         return "The app has closed uWSGI's listening sockets.\n"
     if settings.WORKER_LIFETIME and age > settings.WORKER_LIFETIME and _in_turn():

@@ -23,6 +23,22 @@ def test_a_stop_answers_all_that_wait_in_the_socket(lab, threads: int, load_apps
     assert site.counted == 60  # none of them twice
 
 
+@pytest.mark.parametrize("path", ["/asyncio", "/ignore"])
+@pytest.mark.parametrize("load_apps", ["once", "each"])
+def test_a_view_that_takes_sigint_for_itself_does_not_delay_a_stop(
+    lab, load_apps: str, path: str
+) -> None:
+    # One thread: only in the main thread can a view do so.
+    site = lab(WORKERS=2, THREADS=1, LOAD_APPS=load_apps, REQUEST_TIMEOUT=300)
+    for _ in range(20):
+        assert site.status(path) == 200
+    waiting = site.at_once(2, "/wait?seconds=1")
+    until(lambda: site.connections() == 2, "two requests", 30)
+    site.site.signal(signal.SIGTERM)
+    assert results(waiting) == Counter({200: 2})
+    assert site.site.wait(60) == 0
+
+
 def test_while_it_stops_newcomers_get_503(lab) -> None:
     site = lab(WORKERS=1, THREADS=1, REQUEST_TIMEOUT=60)
     waiting = site.at_once(5, "/count?gate=1", "POST")

@@ -1,8 +1,10 @@
 """An app that can be made to wait, hang, leave, leak and stream."""
 
+import asyncio
 import atexit
 import ctypes
 import os
+import signal
 import sys
 import threading
 import time
@@ -45,6 +47,20 @@ def hold() -> str:
 @app.get("/close")
 def close() -> str:
     os.closerange(3, 256)
+    return ""
+
+
+@app.get("/asyncio")
+def run_asyncio() -> str:
+    """In the main thread, asyncio.run() ends with Python's own handler for SIGINT."""
+    asyncio.run(asyncio.sleep(0))
+    return signal.getsignal(signal.SIGINT).__name__
+
+
+@app.get("/ignore")
+def ignore() -> str:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     return ""
 
 
