@@ -8,47 +8,13 @@ from deploy.refusal import Refusal
 
 
 def main() -> int:
-    """Run one command; a refusal is one sentence on standard error and exit status 2."""
+    """Run one command. An error is one sentence on standard error, with exit status 2."""
     parser = argparse.ArgumentParser(
-        prog="python -m deploy", description="Run the app in MOUNTS behind nginx and uWSGI."
+        prog="python -m deploy", description="Run the apps in MOUNTS behind nginx and uWSGI."
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    commands.add_parser("serve", help="nginx and uWSGI on this machine, until Ctrl-C")
-    commands.add_parser("local", help="uWSGI alone, with its own HTTP router, to try it out")
-    commands.add_parser("dev", help="Flask's own server with reloader and debugger")
-    commands.add_parser("app", help="uWSGI alone, on its socket: what the app's container runs")
-    rollout = commands.add_parser("rollout", help="bring a new release live, losing no request")
-    rollout.add_argument(
-        "image", nargs="?", help="a release, or an image's tag; by default one is built"
-    )
-    rollback = commands.add_parser("rollback", help="bring the release before the live one back")
-    for command in (rollout, rollback):
-        command.add_argument(
-            "--timeout",
-            type=float,
-            default=300,
-            help="seconds for each step: loading the apps, the release step, and the start until"
-            " the new release is live (default: %(default)s)",
-        )
-    commands.add_parser("status", help="which releases run, which is live, and what they do")
-    check = commands.add_parser("check", help="what is wrong or unwise here, and how to mend it")
-    check.add_argument("--strict", action="store_true", help="exit status 1 for warnings, too")
-    findings = commands.add_parser(
-        "findings", help="what `check` finds in the app's container, as JSON"
-    )
-    findings.add_argument("--load", action="store_true", help="load the apps, too")
-    commands.add_parser("instances", help="the same of one container or machine, as JSON")
-    commands.add_parser("promote", help="make this instance the live one, once it answers")
-    commands.add_parser("release", help="run RELEASE_COMMAND")
-    commands.add_parser("preflight", help="load the apps once, and publish their static files")
-    publish = commands.add_parser("publish", help="lay out this container's static files again")
-    publish.add_argument("--with-previous", action="store_true", help="and those of a `previous`")
-    compress = commands.add_parser("compress", help="lay compressed twins beside static files")
-    compress.add_argument("directory", help="where to look for folders named static")
-    commands.add_parser("health", help="ask this container's app through its socket")
-    commands.add_parser("certificate", help="make a self-signed certificate in secrets/")
-    render = commands.add_parser("render", help="write nginx's configuration and let nginx test it")
-    render.add_argument("directory", help="where to write it")
+    _add_commands(commands)
+    _add_internal_commands(commands)
     arguments = parser.parse_args()
     # As PID 1 of a container, a process without a handler for it ignores this signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -59,9 +25,56 @@ def main() -> int:
         return 2
 
 
+def _add_commands(commands: argparse._SubParsersAction) -> None:
+    """The commands of `--help`."""
+    commands.add_parser("serve", help="run nginx and uWSGI on this machine, until Ctrl-C")
+    commands.add_parser("local", help="run uWSGI with its own HTTP router, without nginx")
+    commands.add_parser("dev", help="run Flask's own server with reloader and debugger")
+    check = commands.add_parser("check", help="print errors and warnings, each with its fix")
+    check.add_argument("--strict", action="store_true", help="exit status 1 for warnings")
+    check.add_argument(
+        "--format", choices=("text", "json"), default="text", help="default: %(default)s"
+    )
+    rollout = commands.add_parser("rollout", help="roll out a new release without downtime")
+    rollout.add_argument("image", nargs="?", help="a release or an image; by default, build one")
+    rollback = commands.add_parser("rollback", help="roll back to the previous release")
+    for command in (rollout, rollback):
+        command.add_argument(
+            "--timeout",
+            type=float,
+            default=300,
+            help="seconds for each step: loading the apps, the release step, and the start until"
+            " the new release is live (default: %(default)s)",
+        )
+    commands.add_parser("status", help="print the releases, which one is live, and its workers")
+    commands.add_parser("certificate", help="make a self-signed certificate in secrets/")
+
+
+def _add_internal_commands(commands: argparse._SubParsersAction) -> None:
+    """Commands of containers, uWSGI, `make` and rollouts. `--help` does not list them."""
+    commands.add_parser("app", description="Run uWSGI in the app's container.")
+    commands.add_parser("health", description="Healthcheck of the app's container.")
+    commands.add_parser("promote", description="Make this instance live once it is healthy.")
+    commands.add_parser("preflight", description="Load the apps, and publish their static files.")
+    commands.add_parser("release", description="Run RELEASE_COMMAND.")
+    commands.add_parser("instances", description="Print the instances of this machine as JSON.")
+    findings = commands.add_parser(
+        "findings", description="Print the findings in the app's container as JSON."
+    )
+    findings.add_argument("--load", action="store_true", help="load the apps, too")
+    publish = commands.add_parser("publish", description="Publish the static files again.")
+    publish.add_argument(
+        "--with-previous", action="store_true", help="with those of the previous release"
+    )
+    compress = commands.add_parser("compress", description="Precompress static files.")
+    compress.add_argument("directory", help="where to find directories named static")
+    render = commands.add_parser("render", description="Write and test nginx's configuration.")
+    render.add_argument("directory", help="where to write it")
+
+
 def _run(arguments: argparse.Namespace) -> int:
-    # Imported here, command by command: `health` runs every few seconds and needs little, and
-    # whoever operates containers needs no virtual environment.
+    # Imports by command: `health` runs every few seconds and has to start fast, and a host with
+    # containers has no virtual environment.
     match arguments.command:
         case "health":
             from deploy import health, promotion
@@ -77,11 +90,11 @@ def _run(arguments: argparse.Namespace) -> int:
         case "check":
             from deploy import check
 
-            return check.run(strict=arguments.strict)
+            return check.run(strict=arguments.strict, output=arguments.format)
         case "findings":
             from deploy import check
 
-            return check.show_the_apps(load=arguments.load)
+            return check.print_findings(load=arguments.load)
         case "instances":
             from deploy import instances
 
@@ -126,7 +139,7 @@ def _run(arguments: argparse.Namespace) -> int:
             from deploy import check, preflight, spool, uwsgi
 
             instance = socket.gethostname()
-            check.refuse(check.before_the_app(found), say=check.complain)
+            check.abort_on_errors(check.before_the_app(found), check.report)
             found.environment["STATIC_OF"] = "container"
             if directory := spool.own(found.run_dir, instance):
                 found.environment["TMPDIR"] = str(directory)

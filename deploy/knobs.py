@@ -17,6 +17,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from deploy import debugging, env_file, mounts
+from deploy.checks.finding import KINDS
 from deploy.mounts import Mount
 from deploy.refusal import Refusal
 
@@ -46,7 +47,7 @@ _NGINX_SETS = {
 _HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
 _LISTS = (
     *("MOUNTS", "SERVER_NAMES", "TRUSTED_PROXIES", "DEBUG_ALLOW", "SECURITY_HEADERS"),
-    *("IDENTITY_HEADERS", "PASS_HEADERS"),
+    *("IDENTITY_HEADERS", "PASS_HEADERS", "CHECK_IGNORE"),
 )
 # Bytes. RFC 2104 (section 3) asks for a key as long as the hash; Flask signs with SHA-1.
 _SHORTEST_KEY = 20
@@ -133,6 +134,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
             )
     _check_headers(text)
     _check_command(text, "RELEASE_COMMAND")
+    _check_ignore(text)
     _one_of(text, "LOAD_APPS", ("auto", "once", "each"))
     if text["WORKER_MEMORY"]:
         text["WORKER_MEMORY"] = str(_check_size(text, "WORKER_MEMORY"))
@@ -213,6 +215,33 @@ def usable_cpus() -> int:
 def run_dir(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Path:
     """Where this folder is served from, whatever the other knobs are."""
     return (project / _text(environ, project)["RUN_DIR"]).absolute()
+
+
+def check_ignore(
+    environ: Mapping[str, str] = os.environ, project: Path = PROJECT
+) -> frozenset[str]:
+    """CHECK_IGNORE, whatever the other settings are: ids of findings that are not reported.
+
+    Raises:
+        Refusal: it has an unknown id, or that of a blocking error.
+    """
+    return _check_ignore(_text(environ, project))
+
+
+def _check_ignore(text: Mapping[str, str]) -> frozenset[str]:
+    ids = frozenset(text["CHECK_IGNORE"].split())
+    for name in sorted(ids):
+        if name not in KINDS:
+            raise Refusal(
+                f"CHECK_IGNORE has {name!r}, which is no finding of `check`; write ids from"
+                " docs/check.md, separated by spaces, as in W002 W030."
+            )
+        if KINDS[name].blocking:
+            raise Refusal(
+                f"CHECK_IGNORE has {name!r}, an error that blocks a start and cannot be ignored;"
+                " remove it, and fix the error."
+            )
+    return ids
 
 
 def _text(environ: Mapping[str, str], project: Path) -> dict[str, str]:

@@ -25,8 +25,6 @@ from deploy.refusal import Refusal
 # be loaded in each worker; one cannot be loaded, and standard error says why; one has closed
 # descriptors of uWSGI.
 _ONCE, EACH, REJECTED, CLOSED = 0, 3, 2, 4
-# The end of a sentence about what does no harm.
-SAFE = "so each worker loads them for itself"
 # What worker.preflight writes to uWSGI's log before it loads the apps.
 BEGUN = b"The apps are loaded now.\n"
 # Makes it write where the apps are to standard error.

@@ -48,8 +48,8 @@ def rollout(image: str | None, timeout: float) -> None:
             # Under a name of its own, so that `docker compose up` still starts what is live.
             compose.run("build", "app", image=releases.candidate(), show=True)
             new = image_id(releases.candidate())
-        check.refuse(containers.look_at(compose), say=check.complain)
-        check.refuse(containers.ask_the_app(compose, image=new), say=check.complain)
+        check.abort_on_errors(containers.look_at(compose), check.report)
+        check.abort_on_errors(containers.ask_the_app(compose, image=new), check.report)
         try:
             _release(compose, new, timeout)
         except (DockerError, TimeoutError) as error:

@@ -38,7 +38,7 @@ def run(knobs: Knobs) -> int:
     """
     systemd.make_output_openable()
     nginx_environment = nginx.environment(knobs)
-    check.refuse(check.before_serving(knobs), say=check.complain)
+    check.abort_on_errors(check.before_serving(knobs), check.report)
     refuse_port_in_use(knobs)
     if knobs.tls:
         refuse_port_in_use(knobs, "HTTPS_PORT")

@@ -95,7 +95,7 @@ class Site:
         """
         knobs = knobs_module.read()
         configuration = _configuration(knobs)
-        await asyncio.to_thread(check.refuse, check.before_serving(knobs), say)
+        await asyncio.to_thread(check.abort_on_errors, check.before_serving(knobs), say)
         await asyncio.to_thread(nginx.test, knobs, knobs.run_dir)
         # It ends by itself then, and says where the apps hang.
         start_timeout = min(int(knobs.environment["START_TIMEOUT"]), max(1, int(timeout)))

@@ -1,10 +1,12 @@
-"""`python -m deploy check` says what is wrong or unwise, and how to mend it; errors bar a start.
+"""`python -m deploy check`: findings with ids and fixes; blocking errors end a start.
 
-Each test makes a real situation in a copy of the bundle: real files, certificates, nginx and apt.
+Each test runs it in a copy of the bundle, with real files, certificates, nginx and apt.
 """
 
 import contextlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,32 +19,34 @@ import pytest
 import trustme
 
 from deploy.checks import images
-from deploy.checks.finding import UnseenError
+from deploy.checks.finding import KINDS, Finding, Kind, NotCheckedError
+from deploy.knobs import check_ignore
+from deploy.refusal import Refusal
 from tests.rollout.conftest import remove
 from tests.servers import PROJECT, ComposeSite, HostSite, NotServedError, free_port, until
 
-GOOD, UNWISE, WRONG = 0, 1, 2
+OK, WARNING, ERROR = 0, 1, 2
 KEY = "a key that only the tests know"
-# With a container engine, an answer of it may take seconds on a busy machine.
+# A container engine may take seconds to respond on a busy machine.
 SECONDS = 60
 
 
 class Bundle:
-    """A copy of the bundle that is not served, and whose knobs are wise."""
+    """A copy of the bundle that is not served, and has no findings."""
 
     def __init__(self, site: HostSite) -> None:
         self.site = site
         self.folder = site.folder
         site.environment |= {"SECRET_KEY": KEY, "WORKERS": "1", "MAX_BODY_SIZE": "1k"}
-        # As on a machine without an engine; those tests that need one take this away.
+        # As on a machine without a container engine; tests that need one remove it.
         site.environment["DOCKER_HOST"] = "unix:///nowhere"
-        # As on a machine with the newest nginx: an apt that knows no archive knows no newer one.
+        # As on a machine with the newest nginx: apt without package lists has no newer one.
         apt = site.folder / "apt.conf"
         apt.write_text(f'Dir::State::lists "{site.folder / ".apt"}/";')
         site.environment["APT_CONFIG"] = str(apt)
 
     def check(self, *words: str, python: str = sys.executable, **knobs: object) -> tuple[int, str]:
-        """Type `python -m deploy check`; its exit status, and what it says."""
+        """Run `python -m deploy check`; its exit status and output."""
         done = subprocess.run(
             [*python.split(), "-m", "deploy", "check", *words],
             cwd=self.folder,
@@ -53,22 +57,23 @@ class Bundle:
             timeout=SECONDS,
             check=False,
         )
-        # nginx itself warns of a network that is everybody.
+        # nginx itself warns of 0.0.0.0/0.
         assert all("[warn]" in line for line in done.stderr.splitlines()), done.stderr
         return done.returncode, done.stdout
 
-    def finds(self, severity: str, *parts: str, **knobs: object) -> None:
-        """Check that it finds just one thing, whose sentence has these parts and a mend."""
-        status, said = self.check("--strict", **knobs)
-        assert len(said.splitlines()) == 2, said
-        sentence, looked = said.splitlines()
-        assert sentence.startswith(severity), said
-        assert all(part in sentence for part in (*parts, ";")), said
-        assert looked.startswith("Looked at: settings"), said
-        assert status == (WRONG if severity == "error" else UNWISE)
+    def finds(self, kind: str, *parts: str, **knobs: object) -> None:
+        """Check that there is just one finding, of this kind, with these parts and a fix."""
+        status, output = self.check("--strict", **knobs)
+        assert len(output.splitlines()) == 2, output
+        line, summary = output.splitlines()
+        severity = "error" if kind.startswith("E") else "warning"
+        assert line.startswith(f"{severity:8} {kind}  "), output
+        assert all(part in line for part in (*parts, ";")), output
+        assert summary.startswith("Checked: settings"), output
+        assert status == (ERROR if severity == "error" else WARNING)
 
     def write(self, file: str, old: str, new: str) -> None:
-        """Replace a part of a file, as somebody does who edits it."""
+        """Replace a part of a file."""
         path = self.folder / file
         text = path.read_text()
         assert old in text
@@ -108,26 +113,28 @@ def certificate(authority: trustme.CA, tmp_path: Path) -> Callable[..., dict[str
     return write
 
 
-# --- Nothing to say ---
+# --- Output ---
 
 
-def test_a_healthy_bundle_is_silent(bundle: Bundle) -> None:
+def test_a_healthy_bundle_has_no_findings(bundle: Bundle) -> None:
     for words in ((), ("--strict",)):
-        status, said = bundle.check(*words)
-        assert status == GOOD
-        assert said.startswith("All is well. Looked at: settings, uwsgi.ini, nginx, "), said
-        assert len(said.splitlines()) == 1
+        status, output = bundle.check(*words)
+        assert status == OK
+        assert output.startswith("No problems found. Checked: settings, uwsgi.ini, nginx, "), output
+        assert len(output.splitlines()) == 1
 
 
-def test_a_healthy_bundle_with_tls_in_production_is_silent(
+def test_a_healthy_bundle_with_tls_in_production_has_no_findings(
     bundle: Bundle, certificate: Callable
 ) -> None:
-    status, said = bundle.check("--strict", ENVIRONMENT="production", **certificate())
-    assert status == GOOD, said
-    assert said.startswith("All is well. Looked at: settings, uwsgi.ini, certificate, nginx"), said
+    status, output = bundle.check("--strict", ENVIRONMENT="production", **certificate())
+    assert status == OK, output
+    assert output.startswith(
+        "No problems found. Checked: settings, uwsgi.ini, certificate, nginx"
+    ), output
 
 
-def test_looking_changes_nothing(bundle: Bundle) -> None:
+def test_a_check_changes_nothing(bundle: Bundle) -> None:
     before = sorted(bundle.folder.rglob("*"))
     bundle.check()
     assert [
@@ -135,12 +142,84 @@ def test_looking_changes_nothing(bundle: Bundle) -> None:
     ] == (before)
 
 
-def test_warnings_alone_are_told_and_forgiven(bundle: Bundle) -> None:
-    status, said = bundle.check(SECRET_KEY="")
-    assert status == GOOD
-    assert said.startswith("warning  SECRET_KEY"), said
-    assert "Not at: containers (no engine answers here)." in said
+def test_warnings_do_not_change_the_exit_status(bundle: Bundle) -> None:
+    status, output = bundle.check(SECRET_KEY="")
+    assert status == OK
+    assert output.startswith("warning  W002  SECRET_KEY"), output
+    assert "Not checked: containers (there is no container engine)." in output
 
+
+# --- Ids ---
+
+
+def test_the_page_lists_each_kind_of_finding() -> None:
+    page = (PROJECT / "docs" / "check.md").read_text()
+    rows = re.findall(r"^\| ([EW]\d+) \| ([a-z ]+) \| (.*) \|$", page, re.MULTILINE)
+    kinds = {}
+    for id, severity, summary in rows:
+        assert severity.endswith(Finding(id, "").severity)
+        kinds[id] = Kind(summary, blocking=severity.startswith("blocking"))
+    assert kinds == KINDS
+    assert len(rows) == len({id[1:] for id in kinds}), "a number occurs twice"
+
+
+def test_each_kind_of_finding_is_used() -> None:
+    modules = [*(PROJECT / "deploy").rglob("*.py")]
+    text = "".join(m.read_text() for m in modules if m.name != "finding.py")
+    assert set(re.findall(r'"([EW]\d{3})"', text)) == KINDS.keys()
+
+
+def test_a_finding_is_ignored_by_its_id(bundle: Bundle) -> None:
+    (bundle.folder / ".env").write_text("CHECK_IGNORE='W002 W009'\n")
+    status, output = bundle.check("--strict", SECRET_KEY="")
+    assert status == OK, output
+    assert output.startswith("No problems found. "), output
+    assert output.endswith(" Ignored: W002.\n"), "W009 was not found"
+    bundle.finds("W003", "fewer than 20 bytes", SECRET_KEY="short")
+
+
+@pytest.mark.parametrize(
+    ("id", "problem"),
+    [("W999", "which is no finding"), ("2", "write ids"), ("E001", "cannot be ignored")],
+)
+def test_an_unknown_or_blocking_id_is_rejected(bundle: Bundle, id: str, problem: str) -> None:
+    bundle.finds("E001", f"CHECK_IGNORE has '{id}'", problem, CHECK_IGNORE=f"W002 {id}")
+    knobs = {"python": f"{sys.executable} -S", "CHECK_IGNORE": id}
+    assert bundle.check(**knobs)[0] == ERROR, "also on a host with containers alone"
+
+
+@pytest.mark.parametrize("id", sorted(KINDS))
+def test_no_blocking_error_can_be_ignored(id: str, tmp_path: Path) -> None:
+    if KINDS[id].blocking:
+        with pytest.raises(Refusal, match=id):
+            check_ignore({"CHECK_IGNORE": id}, tmp_path)
+    else:
+        assert check_ignore({"CHECK_IGNORE": id}, tmp_path) == {id}
+
+
+def test_findings_are_machine_readable(bundle: Bundle) -> None:
+    bundle.write("uwsgi.ini", "listen = 1024", "listen = 65535")
+    knobs = {"SECRET_KEY": "", "TRUSTED_PROXIES": "::/0", "CHECK_IGNORE": "W008"}
+    status, output = bundle.check("--format", "json", **knobs)
+    report = json.loads(output)
+    assert status == ERROR
+    found = [(f["id"], f["severity"], f["blocking"]) for f in report["findings"]]
+    assert found == [("E021", "error", True), ("W002", "warning", False)]
+    assert report["findings"][1]["message"].startswith("SECRET_KEY is ''")
+    assert report["ignored"] == ["W008"]
+    assert report["checked"][0] == "settings"
+    assert report["not_checked"]["containers"] == "there is no container engine"
+
+
+def test_help_lists_the_commands_that_people_type() -> None:
+    command = [sys.executable, "-m", "deploy", "--help"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    listed = re.findall(r"^    ([a-z]+)(?:\s|$)", done.stdout, re.MULTILINE)
+    people = ["serve", "local", "dev", "check", "rollout", "rollback", "status", "certificate"]
+    assert listed == people
+
+
+# --- Apps ---
 
 SCHEDULERS = {
     "a loop in a thread": (
@@ -153,156 +232,192 @@ SCHEDULERS = {
 
 
 @pytest.mark.parametrize(("thread", "name"), SCHEDULERS.values(), ids=SCHEDULERS)
-def test_a_scheduler_that_would_run_in_each_worker_is_told(
+def test_a_scheduler_that_would_run_in_each_worker_is_a_warning(
     bundle: Bundle, thread: str, name: str
 ) -> None:
     lines = f"import threading, time\n{thread}.start()\napp = print\n"
     (bundle.folder / "scheduled.py").write_text(lines)
     mounts = {"MOUNTS": "/path=scheduled:app", "APP_MEMORY": "1g"}
-    bundle.finds("warning", name, "runs 2 times", "WORKERS is 2", WORKERS=2, **mounts)
+    bundle.finds("W093", name, "runs 2 times", "WORKERS is 2", WORKERS=2, **mounts)
 
 
-def test_a_scheduler_that_would_run_in_no_worker_is_told(bundle: Bundle) -> None:
+def test_a_scheduler_that_would_run_in_no_worker_is_a_warning(bundle: Bundle) -> None:
     lines = "import threading\nthreading.Timer(60, print).start()\napp = print\n"
     (bundle.folder / "scheduled.py").write_text(lines)
     knobs = {"MOUNTS": "/path=scheduled:app"}
-    bundle.finds("warning", "never runs", "LOAD_APPS=once", LOAD_APPS="once", **knobs)
-    assert bundle.check(**knobs)[1].startswith("All is well."), "one worker runs it once"
+    bundle.finds("W092", "never runs", "LOAD_APPS=once", LOAD_APPS="once", **knobs)
+    assert bundle.check(**knobs)[1].startswith("No problems found."), "one worker runs it once"
 
 
-def test_an_app_that_cannot_be_loaded_is_told(bundle: Bundle) -> None:
+def test_an_app_that_cannot_be_loaded_is_an_error(bundle: Bundle) -> None:
     (bundle.folder / "broken.py").write_text("1 / 0\n")
-    bundle.finds("error", "'broken:app' cannot be loaded", MOUNTS="/path=broken:app")
+    bundle.finds("E090", "'broken:app' cannot be loaded", MOUNTS="/path=broken:app")
 
 
 def test_errors_come_first(bundle: Bundle) -> None:
     bundle.write("uwsgi.ini", "listen = 1024", "listen = 65535")
-    status, said = bundle.check(SECRET_KEY="")
-    assert status == WRONG
-    assert [line.split()[0] for line in said.splitlines()] == ["error", "warning", "Looked"]
+    status, output = bundle.check(SECRET_KEY="")
+    assert status == ERROR
+    assert [line.split()[0] for line in output.splitlines()] == ["error", "warning", "Checked:"]
 
 
 # --- Settings ---
 
 
-def test_what_the_knobs_refuse_is_an_error(bundle: Bundle) -> None:
-    status, said = bundle.check(THREADS="many")
-    assert status == WRONG
-    assert said.startswith("error    THREADS is 'many'; write a whole number"), said
+def test_an_invalid_setting_is_an_error(bundle: Bundle) -> None:
+    status, output = bundle.check(THREADS="many")
+    assert status == ERROR
+    assert output.startswith("error    E001  THREADS is 'many'; write a whole number"), output
 
 
 @pytest.mark.parametrize(
     ("knobs", "parts"),
     [
-        ({"SECRET_KEY": ""}, ["SECRET_KEY is ''", "openssl rand -hex 32"]),
-        ({"SECRET_KEY": "short"}, ["SECRET_KEY has fewer than 20 bytes", "openssl rand -hex 32"]),
-        ({"SECRET_KEY": "change-me-change-me-now"}, ["SECRET_KEY is one that stands in examples"]),
-        ({"HTTP_ADDRESS": "0.0.0.0"}, ["SERVER_NAMES is ''", "'0.0.0.0'", "example.com"]),
-        ({"TRUSTED_PROXIES": "10.0.0.1 0.0.0.0/0"}, ["TRUSTED_PROXIES is '10.0.0.1 0.0.0.0/0'"]),
-        ({"TRUSTED_PROXIES": "::/0"}, ["TRUSTED_PROXIES is '::/0'", "name the addresses"]),
-        ({"TRUSTED_PROXIES": "0.0.0.0/1 128.0.0.0/1"}, ["a large part of the Internet"]),
-        ({"WORKERS": 900, "THREADS": 1}, ["WORKERS is 900", "leave WORKERS empty"]),
-        ({"UWSGI_DEBUG": 1, "ENVIRONMENT": "staging"}, ["UWSGI_DEBUG is on", "'staging'"]),
+        ({"SECRET_KEY": ""}, ["W002", "SECRET_KEY is ''", "openssl rand -hex 32"]),
+        (
+            {"SECRET_KEY": "short"},
+            ["W003", "SECRET_KEY has fewer than 20 bytes", "openssl rand -hex 32"],
+        ),
+        (
+            {"SECRET_KEY": "change-me-change-me-now"},
+            ["W003", "SECRET_KEY is one that stands in examples"],
+        ),
+        ({"HTTP_ADDRESS": "0.0.0.0"}, ["W006", "SERVER_NAMES is ''", "'0.0.0.0'", "example.com"]),
+        (
+            {"TRUSTED_PROXIES": "10.0.0.1 0.0.0.0/0"},
+            ["W008", "TRUSTED_PROXIES is '10.0.0.1 0.0.0.0/0'"],
+        ),
+        ({"TRUSTED_PROXIES": "::/0"}, ["W008", "TRUSTED_PROXIES is '::/0'", "name the addresses"]),
+        ({"TRUSTED_PROXIES": "0.0.0.0/1 128.0.0.0/1"}, ["W008", "a large part of the Internet"]),
+        ({"WORKERS": 900, "THREADS": 1}, ["W009", "WORKERS is 900", "leave WORKERS empty"]),
+        ({"UWSGI_DEBUG": 1, "ENVIRONMENT": "staging"}, ["W004", "UWSGI_DEBUG is on", "'staging'"]),
         (
             {"UWSGI_DEBUG": 1, "TRUSTED_PROXIES": "127.0.0.1", "DEBUG_ALLOW": "10.0.0.0/8"},
-            ["UWSGI_DEBUG is on", "leave UWSGI_DEBUG empty"],
+            ["W004", "UWSGI_DEBUG is on", "leave UWSGI_DEBUG empty"],
         ),
         (
             {"UWSGI_DEBUG": 1, "HTTP_ADDRESS": "::", "SERVER_NAMES": "a.b", "DEBUG_ALLOW": "::1"},
-            ["UWSGI_DEBUG is on", "'::'"],
+            ["W004", "UWSGI_DEBUG is on", "'::'"],
         ),
-        ({"FLASK_DEBUG": 1, "ENVIRONMENT": "staging"}, ["FLASK_DEBUG is on", "'staging'"]),
+        ({"FLASK_DEBUG": 1, "ENVIRONMENT": "staging"}, ["W005", "FLASK_DEBUG is on", "'staging'"]),
     ],
     ids=str,
 )
 def test_an_unwise_setting_is_a_warning(bundle: Bundle, knobs: dict, parts: list[str]) -> None:
-    bundle.finds("warning", *parts, **knobs)
+    bundle.finds(*parts, **knobs)
 
 
-def test_the_debugger_on_ones_own_machine_is_fine(bundle: Bundle) -> None:
+def test_the_debugger_on_this_machine_only_is_no_finding(bundle: Bundle) -> None:
     for name in ("UWSGI_DEBUG", "FLASK_DEBUG"):
-        status, said = bundle.check("--strict", **{name: 1})
-        assert status == GOOD, said
+        status, output = bundle.check("--strict", **{name: 1})
+        assert status == OK, output
 
 
-def test_a_debugger_that_everybody_may_use_is_an_error(bundle: Bundle) -> None:
-    bundle.finds(
-        "error", "UWSGI_DEBUG is on", "'0.0.0.0/0'", UWSGI_DEBUG=1, DEBUG_ALLOW="0.0.0.0/0"
-    )
+def test_a_debugger_that_all_clients_can_use_is_an_error(bundle: Bundle) -> None:
+    bundle.finds("E001", "UWSGI_DEBUG is on", "'0.0.0.0/0'", UWSGI_DEBUG=1, DEBUG_ALLOW="0.0.0.0/0")
 
 
-# --- Files that somebody has edited ---
+# --- Edited files ---
 
 
 @pytest.mark.parametrize(
     ("old", "new", "parts"),
     [
-        ("listen = 1024", "listen = 65535", ["listen is 65535", "somaxconn", "sysctl"]),
-        ("$(REQUEST_TIMEOUT)", "30", ["worker-reload-mercy is 30", "REQUEST_TIMEOUT is 60"]),
-        ("worker-reload-mercy = $(REQUEST_TIMEOUT)\n", "", ["worker-reload-mercy is 60", "is 90"]),
-        ("chmod-socket = 660", "chmod-socket = 666", ["chmod-socket is 666", "chmod-socket = 660"]),
-        ("chmod-socket = 660\n", "", ["chmod-socket is 755", "chmod-socket = 660"]),
+        ("listen = 1024", "listen = 65535", ["E021", "listen is 65535", "somaxconn", "sysctl"]),
+        (
+            "$(REQUEST_TIMEOUT)",
+            "30",
+            ["E022", "worker-reload-mercy is 30", "REQUEST_TIMEOUT is 60"],
+        ),
+        (
+            "worker-reload-mercy = $(REQUEST_TIMEOUT)\n",
+            "",
+            ["E022", "worker-reload-mercy is 60", "is 90"],
+        ),
+        (
+            "chmod-socket = 660",
+            "chmod-socket = 666",
+            ["E020", "chmod-socket is 666", "chmod-socket = 660"],
+        ),
+        ("chmod-socket = 660\n", "", ["E020", "chmod-socket is 755", "chmod-socket = 660"]),
     ],
 )
-def test_what_is_wrong_in_uwsgi_ini_is_an_error(
+def test_an_unsafe_option_in_uwsgi_ini_is_an_error(
     bundle: Bundle, old: str, new: str, parts: list[str]
 ) -> None:
     bundle.write("uwsgi.ini", old, new)
-    bundle.finds("error", *parts, REQUEST_TIMEOUT=90 if "is 90" in parts[-1] else 60)
+    bundle.finds(*parts, REQUEST_TIMEOUT=90 if "is 90" in parts[-1] else 60)
 
 
 @pytest.mark.parametrize(
     ("file", "old", "new", "parts"),
     [
-        ("uwsgi.ini", "no-orphans", "harakiri = 9\nno-orphans", ["harakiri is 9", "take it out"]),
-        ("uwsgi.ini", "socket-timeout = 30\n", "", ["send_timeout is 30s", "socket-timeout is 4"]),
+        (
+            "uwsgi.ini",
+            "no-orphans",
+            "harakiri = 9\nno-orphans",
+            ["W023", "harakiri is 9", "remove it"],
+        ),
+        (
+            "uwsgi.ini",
+            "socket-timeout = 30\n",
+            "",
+            ["W052", "send_timeout is 30s", "socket-timeout is 4"],
+        ),
         (
             "nginx/server.conf.template",
             "${REQUEST_TIMEOUT}s",
             "20s",
-            ["uwsgi_read_timeout is 20s", "REQUEST_TIMEOUT is 60"],
+            ["W051", "uwsgi_read_timeout is 20s", "REQUEST_TIMEOUT is 60"],
         ),
-        ("nginx/snippets/limits.conf", "send_timeout 30s", "send_timeout 2m", ["timeout is 2m"]),
+        (
+            "nginx/snippets/limits.conf",
+            "send_timeout 30s",
+            "send_timeout 2m",
+            ["W052", "timeout is 2m"],
+        ),
         (
             "nginx/outside.conf",
             "404",
             "302 http://localhost$uri",
-            ["gixy's http_splitting", "nginx/mounts/outside.conf line 3", "see https://"],
+            ["W053", "gixy's http_splitting", "nginx/mounts/outside.conf line 3", "see https://"],
         ),
     ],
 )
-def test_what_no_longer_goes_together_is_a_warning(
+def test_inconsistent_configuration_is_a_warning(
     bundle: Bundle, file: str, old: str, new: str, parts: list[str]
 ) -> None:
     bundle.write(file, old, new)
-    bundle.finds("warning", *parts)
+    bundle.finds(*parts)
 
 
-def test_what_nginx_does_not_take_is_an_error(bundle: Bundle) -> None:
+def test_a_configuration_that_nginx_rejects_is_an_error(bundle: Bundle) -> None:
     bundle.write("nginx/nginx.conf", "sendfile on;", "sendfile on; nonsense on;")
-    bundle.finds("error", 'unknown directive "nonsense"', "nginx.conf:")
+    bundle.finds("E050", 'unknown directive "nonsense"', "nginx.conf:")
 
 
 # --- The certificate ---
 
 
 @pytest.mark.parametrize(
-    ("begins", "ends", "severity", "part"),
+    ("begins", "ends", "kind", "part"),
     [
-        (-90, -1, "error", "which expired on"),
-        (1, 90, "error", "which is not valid before"),
-        (-80, 13, "warning", "which expires in 13 days"),
+        (-90, -1, "E042", "which expired on"),
+        (1, 90, "E043", "which is not valid before"),
+        (-80, 13, "W044", "which expires in 13 days"),
     ],
 )
-def test_a_certificate_that_is_not_good_now_is_told(
-    bundle: Bundle, certificate: Callable, begins: int, ends: int, severity: str, part: str
+def test_a_certificate_that_is_not_valid_now_is_a_finding(
+    bundle: Bundle, certificate: Callable, begins: int, ends: int, kind: str, part: str
 ) -> None:
-    bundle.finds(severity, "TLS_CERTIFICATE", part, **certificate(begins, ends))
+    bundle.finds(kind, "TLS_CERTIFICATE", part, **certificate(begins, ends))
 
 
-def test_a_certificate_with_enough_time_left_is_fine(bundle: Bundle, certificate: Callable) -> None:
-    status, said = bundle.check("--strict", **certificate(-70, 15))
-    assert status == GOOD, said
+def test_a_certificate_with_enough_time_left_is_no_finding(
+    bundle: Bundle, certificate: Callable
+) -> None:
+    status, output = bundle.check("--strict", **certificate(-70, 15))
+    assert status == OK, output
 
 
 def test_a_key_of_another_pair_is_an_error(
@@ -311,20 +426,20 @@ def test_a_key_of_another_pair_is_an_error(
     knobs = certificate()
     other = authority.issue_cert("site.example").private_key_pem
     knobs["TLS_KEY"].write_bytes(other.bytes())
-    bundle.finds("error", "TLS_KEY", "key values mismatch", **knobs)
+    bundle.finds("E040", "TLS_KEY", "key values mismatch", **knobs)
 
 
 def test_a_missing_certificate_is_an_error(bundle: Bundle, certificate: Callable) -> None:
     knobs = certificate()
     knobs["TLS_CERTIFICATE"].unlink()
-    bundle.finds("error", "TLS_CERTIFICATE", "which cannot be read", **knobs)
+    bundle.finds("E040", "TLS_CERTIFICATE", "which cannot be read", **knobs)
 
 
 def test_a_name_that_the_certificate_does_not_cover_is_a_warning(
     bundle: Bundle, certificate: Callable
 ) -> None:
     knobs = certificate() | {"SERVER_NAMES": "site.example *.site.example shop.example"}
-    bundle.finds("warning", "SERVER_NAMES has 'shop.example'", **knobs)
+    bundle.finds("W045", "SERVER_NAMES has 'shop.example'", **knobs)
 
 
 # --- This machine ---
@@ -332,7 +447,7 @@ def test_a_name_that_the_certificate_does_not_cover_is_a_warning(
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that everybody can enter. Tests' usual ones are closed to others."""
+    """A directory with access for all users, unlike those of other tests."""
     folder = Path("/var/tmp") / f"check{os.getpid()}"
     folder.mkdir()
     folder.chmod(0o755)
@@ -340,26 +455,26 @@ def open_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_a_key_that_everybody_on_this_machine_reads_is_a_warning(
+def test_a_tls_key_that_all_users_can_read_is_a_warning(
     bundle: Bundle, certificate: Callable, open_folder: Path
 ) -> None:
     knobs = certificate()
     for name in ("TLS_CERTIFICATE", "TLS_KEY"):
         knobs[name] = Path(shutil.copy(knobs[name], open_folder))
     knobs["TLS_KEY"].chmod(0o644)
-    bundle.finds("warning", "TLS_KEY", "every user of this machine", "chmod 700", **knobs)
+    bundle.finds("W060", "TLS_KEY", "every user of this machine", "chmod 700", **knobs)
     open_folder.chmod(0o700)  # the way of docs/tls.md
-    status, said = bundle.check("--strict", **knobs)
-    assert status == GOOD, said
+    status, output = bundle.check("--strict", **knobs)
+    assert status == OK, output
 
 
-def test_a_secret_key_in_a_file_that_everybody_reads_is_a_warning(
+def test_a_secret_key_in_a_file_that_all_users_can_read_is_a_warning(
     bundle: Bundle, open_folder: Path
 ) -> None:
     (open_folder / "key").write_text(KEY)
     (open_folder / "key").chmod(0o644)
     knobs = {"SECRET_KEY": "", "SECRET_KEY_FILE": open_folder / "key"}
-    bundle.finds("warning", "SECRET_KEY_FILE", str(open_folder / "key"), "chmod 700", **knobs)
+    bundle.finds("W060", "SECRET_KEY_FILE", str(open_folder / "key"), "chmod 700", **knobs)
 
 
 @pytest.mark.parametrize(
@@ -373,48 +488,48 @@ def test_a_secret_key_in_a_file_that_everybody_reads_is_a_warning(
         ("DATABASE_URL=sqlite:////tmp/shop.db", False),
     ],
 )
-def test_env_with_a_secret_that_everybody_reads_is_a_warning(
+def test_a_secret_in_env_that_all_users_can_read_is_a_warning(
     bundle: Bundle, line: str, secret: bool
 ) -> None:
     (bundle.folder / ".env").write_text(f"{line}\n")
     (bundle.folder / ".env").chmod(0o644)
     bundle.folder.chmod(0o755)
     if secret:
-        bundle.finds("warning", ".env has a secret in it", "type: chmod 600")
+        bundle.finds("W061", ".env has a secret in it", "type: chmod 600")
         (bundle.folder / ".env").chmod(0o600)
-    status, said = bundle.check("--strict")
-    assert status == GOOD, said
+    status, output = bundle.check("--strict")
+    assert status == OK, output
 
 
-def test_a_folder_of_sockets_that_others_enter_is_an_error(bundle: Bundle) -> None:
+def test_sockets_that_other_users_can_reach_are_an_error(bundle: Bundle) -> None:
     sockets = bundle.folder / ".run" / "sockets"
     sockets.mkdir(parents=True, mode=0o750)
     (bundle.folder / ".run" / "lock").touch()  # of `serve`
-    assert bundle.check()[0] == GOOD
+    assert bundle.check()[0] == OK
     sockets.chmod(0o757)
-    bundle.finds("error", str(sockets), "mode 0757", "chmod 2750")
+    bundle.finds("E072", str(sockets), "mode 0757", "chmod 2750")
 
 
 def test_a_run_dir_that_others_can_replace_is_an_error(bundle: Bundle) -> None:
     (bundle.folder / "run").mkdir()
     (bundle.folder / "run").chmod(0o777)
-    bundle.finds("error", "RUN_DIR", "mode 0777", "chmod o-w", RUN_DIR=bundle.folder / "run/here")
-    (bundle.folder / "run").chmod(0o1777)  # as /tmp, where nobody can replace what is another's
-    assert bundle.check(RUN_DIR=bundle.folder / "run/here")[0] == GOOD
+    bundle.finds("E071", "RUN_DIR", "mode 0777", "chmod o-w", RUN_DIR=bundle.folder / "run/here")
+    (bundle.folder / "run").chmod(0o1777)  # as /tmp: only the owner of an entry can replace it
+    assert bundle.check(RUN_DIR=bundle.folder / "run/here")[0] == OK
 
 
 def test_a_run_dir_that_cannot_be_written_is_an_error(bundle: Bundle) -> None:
     (bundle.folder / "file").touch()
-    bundle.finds("error", "RUN_DIR", "cannot be written", RUN_DIR=bundle.folder / "file" / "run")
+    bundle.finds("E070", "RUN_DIR", "cannot be written", RUN_DIR=bundle.folder / "file" / "run")
 
 
-def test_a_run_dir_of_somebody_else_is_an_error(bundle: Bundle) -> None:
+def test_a_run_dir_of_another_program_is_an_error(bundle: Bundle) -> None:
     (bundle.folder / "etc" / "nginx").mkdir(parents=True)
-    bundle.finds("error", "RUN_DIR", "somebody else", RUN_DIR=bundle.folder / "etc")
+    bundle.finds("E070", "RUN_DIR", "somebody else", RUN_DIR=bundle.folder / "etc")
 
 
 def test_a_disk_without_room_for_bodies_is_a_warning(bundle: Bundle) -> None:
-    bundle.finds("warning", "MAX_BODY_SIZE is '1000g'", "make room", MAX_BODY_SIZE="1000g")
+    bundle.finds("W083", "MAX_BODY_SIZE is '1000g'", "free space", MAX_BODY_SIZE="1000g")
 
 
 def test_an_nginx_that_is_too_old_is_an_error(bundle: Bundle, tmp_path: Path) -> None:
@@ -422,7 +537,7 @@ def test_an_nginx_that_is_too_old_is_an_error(bundle: Bundle, tmp_path: Path) ->
     old.write_text("#!/bin/sh\necho 'nginx version: nginx/1.18.0' >&2\n")
     old.chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
-    bundle.finds("error", "nginx 1.18, which is too old", "install 1.22", PATH=path)
+    bundle.finds("E050", "nginx 1.18, which is too old", "install 1.22", PATH=path)
 
 
 @pytest.mark.skipif(not shutil.which("apt-get"), reason="there is no apt on this machine")
@@ -430,7 +545,7 @@ def test_an_nginx_that_is_too_old_is_an_error(bundle: Bundle, tmp_path: Path) ->
 def test_an_nginx_with_a_security_update_is_a_warning(
     bundle: Bundle, tmp_path: Path, label: str
 ) -> None:
-    # A real apt, that believes to have an old nginx and knows one archive with a newer one.
+    # A real apt with an old nginx installed, and one archive that has a newer one.
     package = "Package: nginx\nArchitecture: amd64\nMaintainer: m\nDescription: d\n"
     archive = tmp_path / "archive"
     archive.mkdir()
@@ -452,18 +567,22 @@ def test_an_nginx_with_a_security_update_is_a_warning(
     )
     assert updated.returncode == 0, updated.stderr
     if label == "Debian-Security":
-        parts = ["nginx is 1.22.1-9, and 1.22.1-9+deb12u99", "apt-get install --only-upgrade nginx"]
-        bundle.finds("warning", *parts, **config)
+        parts = [
+            "W054",
+            "nginx is 1.22.1-9, and 1.22.1-9+deb12u99",
+            "apt-get install --only-upgrade nginx",
+        ]
+        bundle.finds(*parts, **config)
     else:
-        assert bundle.check("--strict", **config)[0] == GOOD
+        assert bundle.check("--strict", **config)[0] == OK
 
 
 # --- Before a start ---
 
 
 @contextlib.contextmanager
-def refused(site: HostSite) -> Iterator[list[str]]:
-    """The lines of a `serve` that starts nothing."""
+def rejected(site: HostSite) -> Iterator[list[str]]:
+    """The output of a `serve` that starts nothing."""
     with pytest.raises(NotServedError, match="It ended with 2"):
         site.start()
     yield site.logs().splitlines()
@@ -478,18 +597,18 @@ def refused(site: HostSite) -> Iterator[list[str]]:
 
 def test_serve_starts_nothing_with_an_error(bundle: Bundle) -> None:
     bundle.write("uwsgi.ini", "chmod-socket = 660", "chmod-socket = 666")
-    with refused(bundle.site) as lines:
+    with rejected(bundle.site) as lines:
         assert len(lines) == 1
         assert lines[0].startswith("deploy: chmod-socket is 666 in uwsgi.ini")
 
 
-def test_warnings_bar_no_start(bundle: Bundle) -> None:
+def test_warnings_are_not_blocking(bundle: Bundle) -> None:
     bundle.site.environment |= {"SECRET_KEY": "short"}
     bundle.site.start()
     assert bundle.site.ask("/path/").status == 200
 
 
-def test_an_expired_certificate_is_told_and_served_since_a_new_one_may_come_that_way(
+def test_an_expired_certificate_is_not_blocking_since_acme_needs_the_site(
     bundle: Bundle, certificate: Callable
 ) -> None:
     knobs = certificate(-90, -1)
@@ -525,12 +644,12 @@ def test_a_rollout_starts_nothing_with_an_error(bundle: Bundle) -> None:
     assert site.ask("/path/").status == 200
 
 
-def test_a_site_that_is_served_is_healthy(bundle: Bundle) -> None:
+def test_a_site_that_is_served_has_no_findings(bundle: Bundle) -> None:
     bundle.site.start()
     until((bundle.folder / ".run" / "control").exists, "serve to take commands")
-    status, said = bundle.check("--strict")
-    assert status == GOOD, said
-    assert "containers" not in said
+    status, output = bundle.check("--strict")
+    assert status == OK, output
+    assert "containers" not in output
 
 
 # --- Containers ---
@@ -538,7 +657,7 @@ def test_a_site_that_is_served_is_healthy(bundle: Bundle) -> None:
 
 @pytest.fixture
 def by_engine(bundle: Bundle) -> Bundle:
-    """With the engine that there is."""
+    """With the container engine of this machine."""
     del bundle.site.environment["DOCKER_HOST"]
     return bundle
 
@@ -558,36 +677,36 @@ def by_engine(bundle: Bundle) -> Bundle:
         ("nginx", "nonsense: 1", "error", ["Compose cannot read its files", "nonsense"]),
     ],
 )
-def test_an_overlay_that_breaks_a_promise_is_told_without_any_package(
+def test_an_overlay_that_drops_requests_is_an_error_without_any_package(
     by_engine: Bundle, service: str, lines: str, severity: str, parts: list[str]
 ) -> None:
     overlay = by_engine.folder / "overlay.yml"
     overlay.write_text(f"services:\n  {service}:\n    {lines}\n")
     by_engine.site.environment["COMPOSE_FILE"] = "docker-compose.yml:overlay.yml"
     # Without the packages in requirements.txt, as on a machine that has containers alone.
-    status, said = by_engine.check(python=f"{sys.executable} -S")
-    assert status == WRONG
-    sentences = [line for line in said.splitlines() if line.startswith(severity)]
-    assert all(part in sentences[0] for part in parts), said
-    assert said.splitlines()[-1] == "Looked at: containers."
+    status, output = by_engine.check(python=f"{sys.executable} -S")
+    assert status == ERROR
+    sentences = [line for line in output.splitlines() if line.startswith(severity)]
+    assert all(part in sentences[0] for part in parts), output
+    assert output.splitlines()[-1] == "Checked: containers."
 
 
 @pytest.mark.docker
-def test_containers_that_are_as_delivered_are_fine(
+def test_containers_with_the_default_configuration_have_no_findings(
     by_engine: Bundle, certificate: Callable
 ) -> None:
     knobs = certificate() | {"COMPOSE_FILE": "docker-compose.yml:deploy/compose/production.yml"}
-    status, said = by_engine.check("--strict", python=f"{sys.executable} -S", **knobs)
-    assert (status, said) == (GOOD, "All is well. Looked at: containers.\n")
+    status, output = by_engine.check("--strict", python=f"{sys.executable} -S", **knobs)
+    assert (status, output) == (OK, "No problems found. Checked: containers.\n")
 
 
 @pytest.mark.docker
-def test_the_certificate_of_containers_is_looked_at_without_any_package(
+def test_the_certificate_of_containers_is_checked_without_any_package(
     by_engine: Bundle, certificate: Callable
 ) -> None:
     python = f"{sys.executable} -S"
-    status, said = by_engine.check(python=python, **certificate(-90, -1))
-    assert (status, "which expired on" in said) == (WRONG, True), said
+    status, output = by_engine.check(python=python, **certificate(-90, -1))
+    assert (status, "which expired on" in output) == (ERROR, True), output
 
 
 @pytest.mark.docker
@@ -601,14 +720,14 @@ def test_a_rollout_in_containers_starts_nothing_with_an_error() -> None:
         bundle = Bundle(site)
         del site.environment["DOCKER_HOST"]
         site.start()
-        assert bundle.check("--strict", python=python)[0] == GOOD
+        assert bundle.check("--strict", python=python)[0] == OK
 
-        # What the app says in its container, with the settings as they are now.
-        status, said = bundle.check("--strict", python=python, WORKERS=900, THREADS=1)
-        assert (status, "WORKERS is 900" in said) == (UNWISE, True), said
+        # Findings in the app's container, with the current settings.
+        status, output = bundle.check("--strict", python=python, WORKERS=900, THREADS=1)
+        assert (status, "WORKERS is 900" in output) == (WARNING, True), output
         memory = {"WORKER_MEMORY": "100m", "APP_MEMORY": "90m"}
-        status, said = bundle.check("--strict", python=python, **memory)
-        assert (status, "more than the 90m in all" in said) == (UNWISE, True), said
+        status, output = bundle.check("--strict", python=python, **memory)
+        assert (status, "more than the 90m in all" in output) == (WARNING, True), output
 
         before = site.containers()
         for change, part in (
@@ -624,7 +743,7 @@ def test_a_rollout_in_containers_starts_nothing_with_an_error() -> None:
                 timeout=300,
                 check=False,
             )
-            assert done.returncode == WRONG, done.stderr
+            assert done.returncode == ERROR, done.stderr
             assert part in done.stderr.splitlines()[-1], done.stderr
             assert site.containers() == before
             assert site.ask("/path/").status == 200
@@ -637,13 +756,13 @@ def test_files_that_git_has_and_an_image_lacks_are_named(tmp_path: Path) -> None
     for name in ("shop/__init__.py", "shop/model.bin", "shop/other.bin", "README.md", ".gitignore"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    with pytest.raises(UnseenError):
+    with pytest.raises(NotCheckedError):
         list(images.look(tmp_path))
     for command in (["init", "--quiet"], ["add", "."]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
     (found,) = images.look(tmp_path)
-    assert found.sentence == (
-        "shop/model.bin and 1 more of Git's files stay out of the images; if the app reads them,"
+    assert found.message == (
+        "shop/model.bin and 1 more of Git's files are not in the images; if the app reads them,"
         " add a line such as !shop/*.bin to .dockerignore, else the line shop/*.bin."
     )
     with (tmp_path / ".dockerignore").open("a") as file:

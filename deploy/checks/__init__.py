@@ -1,1 +1,1 @@
-"""What `python -m deploy check` looks at, one module a subject."""
+"""The checks of `python -m deploy check`, one module for each subject."""

@@ -1,29 +1,29 @@
-"""What loading the apps shows: the preflight's findings, without a start."""
+"""Findings of the preflight, which loads the apps without a start."""
 
 import os
+import re
 from collections.abc import Iterator
 
 from deploy import preflight
-from deploy.checks.finding import Finding, error, warning
+from deploy.checks.finding import Finding
 from deploy.knobs import Knobs
 from deploy.refusal import Refusal
 
 
 def look(knobs: Knobs) -> Iterator[Finding]:
-    """What the preflight says about the apps."""
+    """Load the apps, and report what the preflight logs."""
     rejected = False
-    with os.fdopen(os.memfd_create("said"), "w+", errors="replace") as said:
+    with os.fdopen(os.memfd_create("log"), "w+", errors="replace") as log:
         try:
-            preflight.run(knobs, publish=False, error=said.fileno())
+            preflight.run(knobs, publish=False, error=log.fileno())
         except Refusal as refusal:
-            yield error(str(refusal))
+            yield Finding("E090", str(refusal))
         except SystemExit:
             rejected = True
-        said.seek(0)
-        lines = said.read().splitlines()
-    marked = [line.removeprefix("deploy: ") for line in lines if line.startswith("deploy: ")]
-    for number, sentence in enumerate(marked, start=1):
-        if rejected and number == len(marked):
-            yield error(sentence)
-        elif not sentence.endswith(f"{preflight.SAFE}."):
-            yield warning(sentence)
+        log.seek(0)
+        lines = [line.removeprefix("deploy: ") for line in log if line.startswith("deploy: ")]
+    if rejected:
+        yield Finding("E090", lines.pop().rstrip())
+    for line in lines:
+        if found := re.match(r"(W\d{3}) (.*)", line):
+            yield Finding(found[1], found[2])

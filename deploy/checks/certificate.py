@@ -1,21 +1,21 @@
-"""The certificate, as a visitor finds it: a handshake in memory, for each name that is served."""
+"""The TLS certificate: a handshake in memory for each server name."""
 
 import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.checks.finding import Finding, error, warning
+from deploy.checks.finding import Finding
 
-# Let's Encrypt's are renewed when 30 days are left. With fewer than this, renewing does not work.
+# Let's Encrypt's certificates are renewed with 30 days left; with fewer than this, renewal fails.
 _DAYS_LEFT = 14
 _SECONDS_A_DAY = 86_400
-# X509_V_FLAG_NO_CHECK_TIME in openssl/x509_vfy.h: we look at the time ourselves, to say it.
+# X509_V_FLAG_NO_CHECK_TIME in openssl/x509_vfy.h. Dates have findings of their own.
 _ANY_TIME = 0x200000
 
 
 def look(certificate: Path, key: Path, names: list[str]) -> Iterator[Finding]:
-    """Whether a pair fits together, is valid now, and covers these names.
+    """Whether certificate and key match, are valid now, and cover the names.
 
     Args:
         certificate: TLS_CERTIFICATE.
@@ -24,33 +24,36 @@ def look(certificate: Path, key: Path, names: list[str]) -> Iterator[Finding]:
     """
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # Without a passphrase, as nginx reads it. OpenSSL would ask for one on the terminal.
+        # No passphrase, as in nginx. Without this, OpenSSL prompts for one on the terminal.
         server.load_cert_chain(certificate, key, password=lambda: "")
     except ssl.SSLError as problem:
         why = (problem.reason or str(problem)).lower().replace("_", " ")
-        yield error(
+        yield Finding(
+            "E040",
             f"TLS_KEY is {str(key)!r}, which cannot be used with TLS_CERTIFICATE"
-            f" {str(certificate)!r} ({why}); give the two of one pair, in PEM, without passphrase."
+            f" {str(certificate)!r} ({why}); set a matching pair, in PEM, without a passphrase.",
         )
         return
 
     try:
         seen = _shake_hands(server, certificate)
     except ssl.SSLError as problem:
-        yield error(
-            f"TLS_CERTIFICATE is {str(certificate)!r}, which browsers do not take"
-            f" ({getattr(problem, 'verify_message', problem)}); get another one, see docs/tls.md."
+        yield Finding(
+            "E041",
+            f"TLS_CERTIFICATE is {str(certificate)!r}, which browsers reject"
+            f" ({getattr(problem, 'verify_message', problem)}); get another one, see docs/tls.md.",
         )
         return
     yield from _dates(certificate, seen)
     for name in names:
         try:
-            # One name that *.example.com stands for, since nobody asks for the star.
+            # A wildcard needs a name that matches it.
             _shake_hands(server, certificate, name.replace("*", "any", 1).strip("[]"))
         except ssl.SSLCertVerificationError:
-            yield warning(
+            yield Finding(
+                "W045",
                 f"SERVER_NAMES has {name!r}, which TLS_CERTIFICATE {str(certificate)!r} does not"
-                " cover, so browsers warn of it; get a certificate with that name, or take it out."
+                " cover, so browsers warn; get a certificate with that name, or remove it.",
             )
 
 
@@ -59,24 +62,24 @@ def _dates(certificate: Path, seen: dict) -> Iterator[Finding]:
     day = time.strftime("%Y-%m-%d", time.gmtime(ends))
     name = f"TLS_CERTIFICATE is {str(certificate)!r}"
     renew = "renew it, see docs/tls.md"
-    # Neither bars a start: an authority asks the site that is up, and clocks are set after boot.
+    # Not blocking: an ACME challenge needs a site that is up, and a clock may be set after boot.
     if time.time() > ends:
-        yield error(f"{name}, which expired on {day}; {renew}.", bars=False)
+        yield Finding("E042", f"{name}, which expired on {day}; {renew}.")
     elif time.time() < begins:
         day = time.strftime("%Y-%m-%d", time.gmtime(begins))
-        yield error(
+        yield Finding(
+            "E043",
             f"{name}, which is not valid before {day}; set this machine's clock, or wait.",
-            bars=False,
         )
     elif (left := (ends - time.time()) / _SECONDS_A_DAY) < _DAYS_LEFT:
-        yield warning(f"{name}, which expires in {left:.0f} days, on {day}; {renew}.")
+        yield Finding("W044", f"{name}, which expires in {left:.0f} days, on {day}; {renew}.")
 
 
 def _shake_hands(server: ssl.SSLContext, certificate: Path, name: str = "") -> dict:
-    """What a client is shown, who trusts just this certificate, and asks for a name if given.
+    """The certificate that a client gets, which trusts only this one, with a server name if given.
 
     Raises:
-        ssl.SSLCertVerificationError: the client does not take it.
+        ssl.SSLCertVerificationError: the client rejects it.
     """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.load_verify_locations(certificate)
@@ -89,5 +92,5 @@ def _shake_hands(server: ssl.SSLContext, certificate: Path, name: str = "") -> d
         try:
             side.do_handshake()
         except ssl.SSLWantReadError:
-            continue  # until the other side has said something
+            continue  # until the other side has sent something
     return here.getpeercert() or {}

@@ -1,6 +1,6 @@
-"""The containers of Compose: its files put together, and what the app's own image says.
+"""The containers of Compose: its merged configuration, and the findings in the app's container.
 
-Nothing here needs more than Python, as whoever operates containers has no more.
+Standard library only: a host with containers has no other packages.
 """
 
 import contextlib
@@ -10,32 +10,32 @@ from pathlib import Path
 
 from deploy import env_file
 from deploy.checks import certificate, secret_files, times
-from deploy.checks.finding import Finding, UnseenError, error
+from deploy.checks.finding import KINDS, Finding, NotCheckedError
 from deploy.docker import PROJECT, Compose, DockerError, docker
 from deploy.refusal import Refusal
 
-# To the app these are names alone. nginx finds the files in another place.
+# Paths that differ between the containers by design.
 _PLACES = {"TLS_CERTIFICATE", "TLS_KEY", "DEBUG_PASSWORD_FILE"}
 
 
 def look() -> Iterator[Finding]:
-    """What is wrong or unwise about the containers.
+    """Check the containers.
 
     Raises:
-        UnseenError: there is no engine with Compose on this machine.
+        NotCheckedError: there is no container engine with Compose.
     """
     try:
         docker("version")
         docker("compose", "version")
     except (DockerError, Refusal):
-        raise UnseenError("no engine answers here") from None
+        raise NotCheckedError("there is no container engine") from None
     try:
         compose = Compose()
         yield from look_at(compose)
     except DockerError as problem:
-        yield error(f"Compose cannot read its files ({problem}); mend what it names.")
+        yield Finding("E100", f"Compose cannot read its files ({problem}); fix what it names.")
         return
-    # Without containers this would have to make networks and volumes, and that is not looking.
+    # Without containers this would create networks and volumes; a check changes nothing.
     if compose.containers():
         yield from ask_the_app(compose, load=True)
 
@@ -49,30 +49,32 @@ def exist() -> bool:
 
 
 def look_at(compose: Compose) -> Iterator[Finding]:
-    """What Compose's files say, and the files of this machine that they name."""
+    """Check Compose's configuration, and the files of the host that it names."""
     env_file.read(PROJECT / ".env")
     services = compose.configuration["services"]
     variables = {name: services[name]["environment"] for name in ("app", "nginx")}
     for name in sorted(variables["app"].keys() & variables["nginx"].keys() - _PLACES):
         values = [variables[service][name] for service in ("app", "nginx")]
         if values[0] != values[1]:
-            yield error(
+            yield Finding(
+                "E101",
                 f"{name} is {values[0]!r} for app and {values[1]!r} for nginx in Compose's files;"
-                " set it in .env, where both take it from."
+                " set it in .env, which both read.",
             )
     for name, found in variables.items():
         grace = services[name].get("stop_grace_period", "10s")
         if times.seconds(grace) <= int(found["REQUEST_TIMEOUT"]):
-            yield error(
+            yield Finding(
+                "E102",
                 f"stop_grace_period of {name} is {grace} in Compose's files and REQUEST_TIMEOUT is"
-                f" {found['REQUEST_TIMEOUT']}, so a stop breaks off requests that may still run;"
-                " leave it at ${REQUEST_TIMEOUT}s10s."
+                f" {found['REQUEST_TIMEOUT']}, so a stop drops in-flight requests; leave it at"
+                " ${REQUEST_TIMEOUT}s10s.",
             )
 
     secrets = {n: Path(secret["file"]) for n, secret in compose.configuration["secrets"].items()}
     pair = secrets["tls_certificate"], secrets["tls_key"]
     if all(file.is_file() for file in pair):
-        with contextlib.suppress(PermissionError):  # Docker's to read, and not this user's
+        with contextlib.suppress(PermissionError):  # readable for the engine, not for this user
             yield from certificate.look(*pair, variables["nginx"]["SERVER_NAMES"].split())
     named = ("SECRET_KEY_FILE", "secret_key"), ("TLS_KEY", "tls_key")
     yield from secret_files.look({knob: secrets[secret] for knob, secret in named})
@@ -80,17 +82,19 @@ def look_at(compose: Compose) -> Iterator[Finding]:
 
 
 def ask_the_app(compose: Compose, image: str = "", *, load: bool = False) -> Iterator[Finding]:
-    """What the app's image says in its container, with the settings as they are now.
+    """Check the app's image in a container of it, with the current settings.
 
     Args:
-        compose: whose app.
-        image: which image; by default the one that Compose would start.
+        compose: the project.
+        image: the image; by default the one that Compose would start.
         load: whether to load the apps, too; a rollout does so in any case.
     """
     command = ["python", "-m", "deploy", "findings", *(["--load"] if load else [])]
     try:
         said = compose.run("run", "--rm", "--no-deps", "-T", "app", *command, image=image)
     except DockerError:
-        return  # an image from before there was such a command
+        return  # an older image without this command
     for line in said.splitlines():
-        yield Finding(**json.loads(line))
+        found = json.loads(line)
+        if found.get("id") in KINDS:  # an image of another version may have others
+            yield Finding(found["id"], found["message"])

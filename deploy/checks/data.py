@@ -1,55 +1,57 @@
-"""DATA_DIR, where the app keeps what has to last."""
+"""DATA_DIR, the directory of persistent data."""
 
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.checks.finding import Finding, error, warning
+from deploy.checks.finding import Finding
 from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
 
-# Bytes that it has free while `check` is silent.
+# Free bytes below which `check` warns.
 _LEAST_ROOM = 100 * 1024**2
 
 
 def look(knobs: Knobs) -> Iterator[Finding]:
-    """DATA_DIR, where the app keeps what has to last. It bars only as a setting or volume."""
+    """Whether DATA_DIR can be written to, and has free space."""
     path = knobs.data_dir
     there = next(near for near in (path, *path.parents) if near.exists())
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        yield error(
+        yield Finding(
+            "E080" if _is_set(path) else "E081",
             f"DATA_DIR is {str(path)!r}, which cannot be written ({there} is no directory"
             f" that user {os.geteuid()} can write to); give it to that user with chown, or mount a"
             " volume there.",
-            bars=_wanted(path),
         )
     elif (free := shutil.disk_usage(there).free) < _LEAST_ROOM:
-        yield warning(
+        yield Finding(
+            "W082",
             f"DATA_DIR is {str(path)!r}, where {free // 1024**2} MB are free, and an app"
-            " that cannot write fails; make room, or move DATA_DIR to another disk."
+            " that cannot write fails; free space, or move DATA_DIR to another disk.",
         )
 
 
 def make(knobs: Knobs) -> None:
-    """Make DATA_DIR, so that every app finds it.
+    """Create DATA_DIR.
 
     Raises:
         Refusal: this user cannot write to it.
     """
     for found in look(knobs):
-        if found.bars:
-            raise Refusal(found.sentence)
+        if found.blocking:
+            raise Refusal(found.message)
     path = knobs.data_dir
     try:
         path.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as problem:
-        if _wanted(path):
+        if _is_set(path):
             raise Refusal(
                 f"DATA_DIR is {str(path)!r}, which cannot be made ({problem.strerror});"
                 " name another directory."
             ) from None
 
 
-def _wanted(data_dir: Path) -> bool:
+def _is_set(data_dir: Path) -> bool:
+    # Or a volume. An app without data needs no directory.
     return data_dir != PROJECT / "instance" or data_dir.is_mount()

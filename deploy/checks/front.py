@@ -1,4 +1,4 @@
-"""nginx, and its configuration with the knobs filled in."""
+"""nginx, and its rendered configuration."""
 
 import json
 import os
@@ -12,23 +12,23 @@ from pathlib import Path
 
 from deploy import nginx
 from deploy.checks import times, uwsgi_ini
-from deploy.checks.finding import Finding, UnseenError, warning
+from deploy.checks.finding import Finding, NotCheckedError
 from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
 from deploy.uwsgi import find
 
 
 def look(knobs: Knobs) -> Iterator[Finding]:
-    """Whether nginx takes the configuration, what is odd in it, and whether nginx is safe.
+    """Check nginx's version, its configuration, and whether there is a security update.
 
     Raises:
-        UnseenError: there is no nginx.
-        Refusal: it is too old, or does not take the configuration.
+        NotCheckedError: nginx is not installed.
+        Refusal: it is too old, or rejects the configuration.
     """
     try:
         find("nginx", "nginx")
     except Refusal:
-        raise UnseenError("is not installed here") from None
+        raise NotCheckedError("is not installed here") from None
     with tempfile.TemporaryDirectory() as folder:
         rendered = nginx.test(knobs, Path(folder))
         yield from _times(knobs, rendered)
@@ -44,23 +44,25 @@ def _times(knobs: Knobs, rendered: str) -> Iterator[Finding]:
     limit = int(knobs.environment["REQUEST_TIMEOUT"])
     for value in _values(rendered, r"uwsgi_read_timeout\s+(\w+)"):
         if times.seconds(value) < limit:
-            yield warning(
+            yield Finding(
+                "W051",
                 f"uwsgi_read_timeout is {value} in nginx's configuration and REQUEST_TIMEOUT is"
-                f" {limit}, so clients get 504 while the app goes on; write"
-                " uwsgi_read_timeout ${REQUEST_TIMEOUT}s."
+                f" {limit}, so clients get 504 while the request still runs; write"
+                " uwsgi_read_timeout ${REQUEST_TIMEOUT}s.",
             )
-    patience = uwsgi_ini.option(knobs, "socket-timeout")
+    timeout = uwsgi_ini.option(knobs, "socket-timeout")
     for value in _values(rendered, r"send_timeout\s+(\w+)"):
-        if times.seconds(value) > patience:
-            yield warning(
-                f"send_timeout is {value} in nginx's configuration and socket-timeout is {patience}"
-                " in uwsgi.ini, so a client that pauses for longer gets half of an answer, and"
-                " takes it for a whole one; raise socket-timeout."
+        if times.seconds(value) > timeout:
+            yield Finding(
+                "W052",
+                f"send_timeout is {value} in nginx's configuration and socket-timeout is {timeout}"
+                " in uwsgi.ini, so a slow client may get a truncated response that looks complete;"
+                " raise socket-timeout.",
             )
 
 
 def _gixy(folder: Path) -> Iterator[Finding]:
-    """What gixy says, where requirements-dev.txt is installed."""
+    """Run gixy, if requirements-dev.txt is installed."""
     program = Path(sys.executable).with_name("gixy")
     if not program.exists():
         return
@@ -72,14 +74,15 @@ def _gixy(folder: Path) -> Iterator[Finding]:
     )
     for found in json.loads(done.stdout or "[]"):
         file = Path(found["file"]).relative_to(folder)
-        yield warning(
+        yield Finding(
+            "W053",
             f"{found['reason'].rstrip('.')} (gixy's {found['plugin']}, nginx/{file} line"
-            f" {found['line']}); see {found['reference']}"
+            f" {found['line']}); see {found['reference']}",
         )
 
 
 def _security_update() -> Iterator[Finding]:
-    """A newer nginx in Debian's security archive, as far as apt's lists here know."""
+    """A newer nginx in Debian's security archive, by apt's lists on this machine."""
     if not shutil.which("apt-get"):
         return
     done = subprocess.run(
@@ -91,7 +94,8 @@ def _security_update() -> Iterator[Finding]:
         check=False,
     )
     if found := re.search(r"^Inst nginx \[(\S+)\] \((\S+) .*-[Ss]ecurity", done.stdout, re.M):
-        yield warning(
-            f"nginx is {found[1]}, and {found[2]} mends what is insecure in it;"
-            " type: apt-get install --only-upgrade nginx"
+        yield Finding(
+            "W054",
+            f"nginx is {found[1]}, and {found[2]} has security fixes;"
+            " type: apt-get install --only-upgrade nginx",
         )

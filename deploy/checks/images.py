@@ -1,4 +1,4 @@
-"""What gets into the images: the allow list in .dockerignore, beside what Git has."""
+"""Contents of the images: the allow list in .dockerignore, compared with Git's files."""
 
 import functools
 import re
@@ -6,29 +6,30 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.checks.finding import Finding, UnseenError, warning
+from deploy.checks.finding import Finding, NotCheckedError
 
 
 def look(project: Path) -> Iterator[Finding]:
-    """Files that Git has and that stay out for their kind, or for want of a line about them.
+    """Git's files that are not in the images because no line allows or excludes them.
 
     Raises:
-        UnseenError: it is no checkout of Git's, or Git is not installed.
+        NotCheckedError: the project is no Git checkout, or Git is not installed.
     """
     command = ["git", "-C", str(project), "ls-files", "-z"]
     try:
         listed = subprocess.run(command, capture_output=True, check=True).stdout.decode()
     except (OSError, subprocess.CalledProcessError):
-        raise UnseenError("git ls-files fails") from None
+        raise NotCheckedError("git ls-files fails") from None
     patterns = read(project / ".dockerignore")
     out = [name for name in listed.split("\0") if name and _is_forgotten(name, patterns)]
     if out:
         example = f"*{Path(out[0]).suffix}" if Path(out[0]).suffix else Path(out[0]).name
         line = str(Path(out[0]).parent / example)
         more = f" and {len(out) - 1} more" if len(out) > 1 else ""
-        yield warning(
-            f"{out[0]}{more} of Git's files stay out of the images; if the app reads them, add a"
-            f" line such as !{line} to .dockerignore, else the line {line}."
+        yield Finding(
+            "W030",
+            f"{out[0]}{more} of Git's files are not in the images; if the app reads them, add a"
+            f" line such as !{line} to .dockerignore, else the line {line}.",
         )
 
 
@@ -56,10 +57,10 @@ def _is_forgotten(name: str, patterns: list[str]) -> bool:
 
 
 def _decided_by(name: str, patterns: list[str]) -> str:
-    """The last pattern that matches, looked for as by BuildKit.
+    """The last pattern that matches, by BuildKit's algorithm.
 
-    It looks at each directory on the way, and then takes a pattern that matched there as one that
-    matches; but it skips those that would not change what the ones before have decided.
+    A pattern that matches a parent directory matches the file, too. Patterns that would not change
+    the decision of the previous ones are skipped.
     """
     *parents, _ = Path(name).parents
     matched: set[int] = set()

@@ -1,4 +1,4 @@
-"""The folders that the servers write to: who else may, and whether there is room."""
+"""The directories that the servers write to: permissions and free space."""
 
 import os
 import shutil
@@ -9,31 +9,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deploy import serve, uwsgi
-from deploy.checks.finding import Finding, error, warning
+from deploy.checks.finding import Finding
 from deploy.knobs import Knobs
 
 
 def run_dir(knobs: Knobs) -> Iterator[Finding]:
-    """RUN_DIR, as `serve` is going to use it or is using it."""
+    """Whether `serve` can use RUN_DIR, and no other user can replace it."""
     there = _nearest(knobs.run_dir)
     if not os.access(there, os.W_OK | os.X_OK):
-        yield error(
-            serve.unwritable(knobs.run_dir, f"{there} is no folder that this user can write to")
+        yield Finding(
+            "E070",
+            serve.unwritable(knobs.run_dir, f"{there} is no directory this user can write to"),
         )
     serve.refuse_shared(knobs.run_dir)
     serve.refuse_foreign(knobs.run_dir)
     for folder in (there, *there.parents):
         mode = folder.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            yield error(
-                f"{folder} has mode {stat.S_IMODE(mode):04o}, so every user of this machine can put"
-                f" an app of theirs in the place of RUN_DIR {str(knobs.run_dir)!r};"
-                f" type: chmod o-w {folder}"
+            yield Finding(
+                "E071",
+                f"{folder} has mode {stat.S_IMODE(mode):04o}, so any user of this machine can"
+                f" replace RUN_DIR {str(knobs.run_dir)!r}; type: chmod o-w {folder}",
             )
 
 
 def sockets(knobs: Knobs) -> Iterator[Finding]:
-    """The folder of the sockets, if they are there."""
+    """The directory of the sockets, if it exists."""
     directory = knobs.run_dir / "sockets"
     if directory.exists():
         uwsgi.refuse_open_sockets(directory)
@@ -41,14 +42,14 @@ def sockets(knobs: Knobs) -> Iterator[Finding]:
 
 
 def room(knobs: Knobs, *, with_nginx: bool) -> Iterator[Finding]:
-    """Room for bodies, as many as may be with the apps at once: one for each thread.
+    """Free space for the largest request body in each thread.
 
-    nginx keeps a body below RUN_DIR until all of it is there, and uWSGI then copies it to TMPDIR.
-    More can be on their way than are with the apps, but hardly ever all of them of that size.
+    nginx spools a body below RUN_DIR until it is complete, and uWSGI then copies it to TMPDIR.
+    nginx can hold more bodies than there are threads, but rarely so many of the maximum size.
 
     Args:
-        knobs: the knobs.
-        with_nginx: whether nginx is served from this RUN_DIR, too.
+        knobs: the settings.
+        with_nginx: whether nginx uses this RUN_DIR, too.
     """
     folders = [next(filter(Path.is_dir, (knobs.run_dir / "tmp", Path(tempfile.gettempdir()))))]
     if with_nginx:
@@ -61,15 +62,16 @@ def room(knobs: Knobs, *, with_nginx: bool) -> Iterator[Finding]:
         needed = bodies * knobs.max_body_size * len(together)
         if (free := shutil.disk_usage(together[0]).free) < needed:
             places = " and ".join(map(str, together))
-            yield warning(
+            yield Finding(
+                "W083",
                 f"MAX_BODY_SIZE is {knobs.given['MAX_BODY_SIZE']!r}, and {bodies} bodies of it, one"
                 f" for each thread, need {_gigabytes(needed)} in {places}, where"
-                f" {_gigabytes(free)} are free; make room, or lower MAX_BODY_SIZE."
+                f" {_gigabytes(free)} are free; free space, or lower MAX_BODY_SIZE.",
             )
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder itself, or the one above it that there is."""
+    """The directory itself, or its nearest parent that exists."""
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 

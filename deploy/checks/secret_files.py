@@ -1,11 +1,11 @@
-"""Files with a secret in them, and who may read those."""
+"""Permissions of files with secrets."""
 
 import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.checks.finding import Finding, warning
+from deploy.checks.finding import Finding
 
 _SECRET = re.compile(
     r"""^\s*(?:export\s+)?(?:
@@ -17,29 +17,31 @@ _SECRET = re.compile(
 
 
 def look(files: dict[str, Path]) -> Iterator[Finding]:
-    """Whether strangers on this machine can read one of these files.
+    """Whether other users can read one of these files.
 
     Args:
-        files: by the knob that names it.
+        files: by the setting that names it.
     """
     for name, path in files.items():
-        if path.is_file() and _everybody_reads(path):
-            yield warning(
-                f"{name} is {str(path)!r}, which every user of this machine can read; keep it in"
-                f" a folder that only you may enter, as with: chmod 700 {path.parent}"
+        if path.is_file() and _is_world_readable(path):
+            yield Finding(
+                "W060",
+                f"{name} is {str(path)!r}, which every user of this machine can read; keep it in a"
+                f" private directory, as with: chmod 700 {path.parent}",
             )
 
 
 def look_into_env(path: Path) -> Iterator[Finding]:
-    """The same of ``.env``, if there are secrets in it."""
-    if path.is_file() and _everybody_reads(path) and _SECRET.search(path.read_text()):
-        yield warning(
+    """The same for ``.env``, if it contains secrets."""
+    if path.is_file() and _is_world_readable(path) and _SECRET.search(path.read_text()):
+        yield Finding(
+            "W061",
             f"{path} has a secret in it, and every user of this machine can read it;"
-            f" type: chmod 600 {path}"
+            f" type: chmod 600 {path}",
         )
 
 
-def _everybody_reads(path: Path) -> bool:
+def _is_world_readable(path: Path) -> bool:
     real = path.resolve()
     enter = all(folder.stat().st_mode & stat.S_IXOTH for folder in real.parents)
     return enter and bool(real.stat().st_mode & stat.S_IROTH)

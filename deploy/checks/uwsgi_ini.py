@@ -1,4 +1,4 @@
-"""What somebody has changed in uwsgi.ini, and what no longer goes with it."""
+"""Local changes of uwsgi.ini that break it."""
 
 import re
 import stat
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
 
-from deploy.checks.finding import Finding, error, warning
+from deploy.checks.finding import Finding
 from deploy.knobs import PROJECT, Knobs
 
 _FILE = PROJECT / "uwsgi.ini"
 _SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
-# What uWSGI takes for an option that is missing.
+# uWSGI's own defaults.
 _DEFAULTS = {
-    "chmod-socket": "755",  # what bind(2) makes under the usual umask
+    "chmod-socket": "755",  # of bind(2), with the usual umask
     "harakiri": "0",
     "listen": "100",
     "socket-timeout": "4",
@@ -22,7 +22,7 @@ _DEFAULTS = {
 
 
 def option(knobs: Knobs, name: str, base: int = 10) -> int:
-    """An option that is a number, with the knob filled in that it may come from."""
+    """A numeric option, with settings expanded."""
     ini = ConfigParser(strict=False, interpolation=None, delimiters="=", allow_no_value=True)
     ini.read(_FILE)
     text = ini.get("uwsgi", name, fallback=None) or _DEFAULTS[name]
@@ -30,28 +30,32 @@ def option(knobs: Knobs, name: str, base: int = 10) -> int:
 
 
 def look(knobs: Knobs) -> Iterator[Finding]:
-    """The socket and its queue, and the times."""
+    """Check the socket, the listen backlog and the timeouts."""
     if (mode := option(knobs, "chmod-socket", base=8)) & stat.S_IRWXO:
-        yield error(
-            f"chmod-socket is {mode:o} in uwsgi.ini, and whoever can write to the socket runs code"
-            " here; write chmod-socket = 660."
+        yield Finding(
+            "E020",
+            f"chmod-socket is {mode:o} in uwsgi.ini, and write access to the socket is code"
+            " execution; write chmod-socket = 660.",
         )
     listen = option(knobs, "listen")
     if _SOMAXCONN.exists() and listen > (most := int(_SOMAXCONN.read_text())):
-        yield error(
+        yield Finding(
+            "E021",
             f"listen is {listen} in uwsgi.ini and net.core.somaxconn is {most}, beyond which uWSGI"
-            f" does not start; type: sysctl net.core.somaxconn={listen}, or lower listen."
+            f" does not start; type: sysctl net.core.somaxconn={listen}, or lower listen.",
         )
     request_timeout = int(knobs.environment["REQUEST_TIMEOUT"])
     mercy = option(knobs, "worker-reload-mercy")
     if mercy < request_timeout:
-        yield error(
+        yield Finding(
+            "E022",
             f"worker-reload-mercy is {mercy} in uwsgi.ini and REQUEST_TIMEOUT is {request_timeout},"
-            " so each stop breaks off requests that may still run; write"
-            " worker-reload-mercy = $(REQUEST_TIMEOUT)."
+            " so each stop drops in-flight requests; write"
+            " worker-reload-mercy = $(REQUEST_TIMEOUT).",
         )
     if harakiri := option(knobs, "harakiri"):
-        yield warning(
-            f"harakiri is {harakiri} in uwsgi.ini, which ends a worker with the healthy requests of"
-            " its other threads; take it out, REQUEST_TIMEOUT ends stuck ones alone."
+        yield Finding(
+            "W023",
+            f"harakiri is {harakiri} in uwsgi.ini, which kills a worker with the healthy requests"
+            " of its other threads; remove it, REQUEST_TIMEOUT ends only stuck requests.",
         )

@@ -14,16 +14,18 @@ from flask import Flask
 from flask.sessions import SessionInterface
 
 from deploy import inherited, mounts, publishing
-from deploy.preflight import BEGUN, CLOSED, EACH, REJECTED, SAFE, WHERE
+from deploy.preflight import BEGUN, CLOSED, EACH, REJECTED, WHERE
 from deploy.refusal import Refusal
 
 # Seconds for what the apps have registered with atexit.
 _PATIENCE = 5
+# By LOAD_APPS: the id of the finding, if it is one, and the consequence.
 _OUTCOME = {
-    "auto": SAFE,
+    "auto": ("", "so each worker loads them for itself"),
     "once": (
-        "with LOAD_APPS=once, that is not safe, and a job that such a thread has scheduled never"
-        " runs: set LOAD_APPS=auto"
+        "W092",
+        "with LOAD_APPS=once, that is not fork-safe, and a job that such a thread has scheduled"
+        " never runs: set LOAD_APPS=auto",
     ),
 }
 
@@ -64,6 +66,7 @@ def _check(environment: dict[str, str], log: int) -> int:
                 f"{mount.target} does not mark its session cookie as Secure, so a browser would"
                 " send it over plain HTTP, too; set SESSION_COOKIE_SECURE to True in its"
                 " configuration.",
+                id="W091",
             )
     if not files.items() <= _open_files().items():
         return CLOSED
@@ -72,19 +75,21 @@ def _check(environment: dict[str, str], log: int) -> int:
     workers, threads = int(environment["WORKERS"]), list(inherited.threads())
     held = list(inherited.describe(sockets)) if load_apps != "each" else []
     for what in held:
-        _say(log, f"Loading the apps left {what}; {_OUTCOME[load_apps]}.")
+        kind, consequence = _OUTCOME[load_apps]
+        _say(log, f"Loading the apps left {what}; {consequence}.", id=kind)
     if threads and workers > 1 and load_apps != "once":
         _say(
             log,
             f"WORKERS is {workers}, and loading the apps started a thread ({threads[0]}) in each"
             f" worker, so a job that it has scheduled runs {workers} times; start the scheduler in"
             " a process of its own instead, or set WORKERS=1 and raise THREADS.",
+            id="W093",
         )
     # Last, since the apps get requests for it, which may open what workers do not inherit.
     try:
         publish = uwsgi.opt["preflight-publish"] == b"1"
         for sentence in publishing.publish(apps, environment, lay_out=publish):
-            _say(log, sentence)
+            _say(log, sentence, id="W094")
     except Refusal as refusal:
         _say(log, f"{refusal}")
         return REJECTED
@@ -109,8 +114,9 @@ def _open_files() -> dict[int, tuple[int, int]]:
     return found
 
 
-def _say(log: int, sentence: str) -> None:
-    _write(log, f"deploy: {sentence}\n")
+def _say(log: int, sentence: str, *, id: str = "") -> None:
+    # docs/check.md has the ids.
+    _write(log, f"deploy: {id} {sentence}\n" if id else f"deploy: {sentence}\n")
 
 
 def _write(log: int, text: str) -> None:

@@ -213,7 +213,7 @@ def test_a_name_below_which_anybody_can_register_another_is_a_warning(
     tmp_path: Path, names: str, warned: list[str]
 ) -> None:
     found = [
-        finding.sentence for finding in settings.look(knobs.read({"SERVER_NAMES": names}, tmp_path))
+        finding.message for finding in settings.look(knobs.read({"SERVER_NAMES": names}, tmp_path))
     ]
     assert [re.search("has '(.*?)'", text)[1] for text in found if "register" in text] == warned
 

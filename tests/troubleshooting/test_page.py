@@ -361,7 +361,7 @@ ON_HOST: dict[str, Callable[[World], str]] = {
     "The session is unavailable because no secret key was set.": (
         lambda w: w.logs("no secret key was set.", path="/x/login")
     ),
-    "so each restart logs everybody out": lambda w: w.types("check", SECRET_KEY=""),
+    "so each restart logs all users out": lambda w: w.types("check", SECRET_KEY=""),
     "so a job that it has scheduled runs": lambda w: w.types(
         "check", app=SCHEDULER, MOUNTS="/x=broken:app", WORKERS="2"
     ),

@@ -71,7 +71,7 @@ def test_load_apps_once_shares_the_connection_and_mixes_up_answers(
         LOAD_APPS="once",
         REQUEST_TIMEOUT=5,
     )
-    assert "with LOAD_APPS=once, that is not safe" in site.logs()
+    assert "with LOAD_APPS=once, that is not fork-safe" in site.logs()
     assert wrong_answers(site, tmp_path) > 0
 
 
