@@ -108,7 +108,12 @@ class Site(ABC):
     def clean_up(self) -> None:
         """Leave nothing of it, in whatever state it is."""
         if self._own_folder:
-            shutil.rmtree(self._own_folder)
+            until(self._is_removed, f"the end of {self._own_folder}")
+
+    def _is_removed(self) -> bool:
+        # What has been killed may write a last file into it.
+        shutil.rmtree(self._own_folder, ignore_errors=True)
+        return not self._own_folder.exists()
 
     def __enter__(self) -> Self:
         """Start it."""

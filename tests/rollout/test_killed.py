@@ -97,7 +97,7 @@ def test_a_rollout_ends_in_time_whatever_hangs(shop: Shop) -> None:
     before = env_file.read_text()
     env_file.write_text(f"{before}RELEASE_COMMAND='sleep 3600'\n")
     try:
-        status, said = shop.deploy("rollout", "--timeout", "4")
+        status, said = shop.deploy("rollout", "--timeout", "15")
         assert (status, "release step" in said) == (1, True), said
     finally:
         env_file.write_text(before)

@@ -1,7 +1,13 @@
 """A scanner that judges TLS by Mozilla's profiles."""
 
 import pytest
-from sslyze import Scanner, ServerNetworkLocation, ServerScanRequest, ServerScanResult
+from sslyze import (
+    Scanner,
+    ServerNetworkConfiguration,
+    ServerNetworkLocation,
+    ServerScanRequest,
+    ServerScanResult,
+)
 from sslyze.mozilla_tls_profile.tls_config_checker import (
     MozillaTlsConfiguration,
     ServerNotCompliantWithTlsConfiguration,
@@ -20,7 +26,8 @@ def scan(port: int) -> ServerScanResult:
     """What it finds out about a server of this machine."""
     scanner = Scanner()
     where = ServerNetworkLocation("localhost", port, ip_address="127.0.0.1")
-    scanner.queue_scans([ServerScanRequest(where)])
+    how = ServerNetworkConfiguration("localhost", network_timeout=60)
+    scanner.queue_scans([ServerScanRequest(where, how)])
     (result,) = scanner.get_results()
     return result
 
