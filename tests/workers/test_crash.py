@@ -32,7 +32,7 @@ def test_a_full_queue_is_503_with_retry_after_and_recovers(lab) -> None:
     counts = results(many)
     assert full.status == 503
     assert full.headers["Retry-After"]
-    assert "Not available" in full.text
+    assert "Service unavailable" in full.text
     assert set(counts) == {200, 503}
     assert site.counted == counts[200] >= 900
     assert results(site.at_once(50)) == Counter({200: 50})
