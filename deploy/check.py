@@ -107,7 +107,7 @@ def _subjects(findings: Iterable[Finding]) -> Iterator[_Subject]:
             return  # all other subjects need them
         yield from _of_this_machine(found)
         try:
-            served_here = control.answers(found.run_dir)
+            served_here = control.is_up(found.run_dir)
         except Refusal:
             served_here = True  # by another user
     from deploy.checks import containers

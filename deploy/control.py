@@ -1,7 +1,7 @@
-"""Asking the ``serve`` that runs here for a rollout, and following it.
+"""Control socket of ``serve``, for rollouts.
 
-``serve`` listens on a unix socket in its RUN_DIR, which only its user may write to. It answers with
-lines of text as it goes on, and its last line begins with ``done`` or ``failed``.
+``serve`` listens on a unix socket in its RUN_DIR, which only its user may write to. It responds
+with lines of progress; the last one begins with ``done`` or ``failed``.
 """
 
 import asyncio
@@ -16,23 +16,23 @@ Say = Callable[[str], None]
 
 
 async def listen(run_dir: Path, rollout: Callable[[float, Say], Awaitable[None]]) -> asyncio.Server:
-    """Run ``rollout`` whenever somebody asks for it, but only one at a time.
+    """Run ``rollout`` for each request, one at a time.
 
     Args:
-        run_dir: where the socket is made.
-        rollout: is given the seconds that it may take and a function that tells what it does, and
-            raises Refusal if it fails.
+        run_dir: the directory of the socket.
+        rollout: called with the timeout in seconds and a function that reports progress; raises
+            Refusal if it fails.
     """
     lock = asyncio.Lock()
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         def say(text: str) -> None:
-            # If nobody follows any more, the rollout goes on all the same.
+            # A rollout continues when its client has disconnected.
             writer.write(f"{text}\n".encode())
 
         try:
             if not (line := await reader.readline()):
-                return  # somebody only looked whether this answers
+                return  # is_up()
             timeout = float(line)
             if lock.locked():
                 raise Refusal("another rollout is under way; wait until it has ended.")
@@ -46,16 +46,16 @@ async def listen(run_dir: Path, rollout: Callable[[float, Say], Awaitable[None]]
 
     socket_path = run_dir / "control"
     socket_path.unlink(missing_ok=True)  # of one that was killed: RUN_DIR is locked
-    server = await asyncio.start_unix_server(answer, socket_path)
+    server = await asyncio.start_unix_server(handle, socket_path)
     socket_path.chmod(0o600)  # whatever the umask
     return server
 
 
-def answers(run_dir: Path) -> bool:
-    """Whether a ``serve`` runs there.
+def is_up(run_dir: Path) -> bool:
+    """Whether a ``serve`` runs in this RUN_DIR.
 
     Raises:
-        Refusal: one does, but this user may not ask it.
+        Refusal: one does, but this user may not connect to it.
     """
     with socket.socket(socket.AF_UNIX) as probe:
         try:
@@ -70,10 +70,10 @@ def answers(run_dir: Path) -> bool:
 
 
 def ask(run_dir: Path, timeout: float) -> int:
-    """Ask for a rollout, and tell what happens until it has ended.
+    """Request a rollout, and print its progress.
 
     Returns:
-        The exit status of that.
+        Its exit status.
     """
     with socket.socket(socket.AF_UNIX) as control:
         control.connect(str(run_dir / "control"))

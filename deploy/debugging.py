@@ -1,6 +1,6 @@
-"""What the debugger needs before a server starts: clients that it is meant for, and a PIN.
+"""The debugger before a start: access control and the PIN.
 
-The rest is in ``deploy/worker``, which is loaded only where UWSGI_DEBUG is on.
+The debugger itself is in ``deploy/worker``, and loaded only with UWSGI_DEBUG.
 """
 
 import base64
@@ -18,7 +18,7 @@ from deploy.refusal import Refusal
 if TYPE_CHECKING:
     from deploy.knobs import Knobs
 
-# Of a PIN. The number of guesses is limited, too, but a PIN of this size needs no limit.
+# Minimum entropy of a PIN, which does not depend on the limit of guesses.
 _BITS = 80
 # Networks whose addresses are in use inside of organisations only (RFC 1918, 4193, 6598, ...).
 _PRIVATE = [
@@ -33,7 +33,7 @@ _LARGEST_OPERATOR = {4: 2**24, 6: 2**109}
 
 
 def check_pin(pin: str) -> None:
-    """Check the PIN that a user has chosen.
+    """Check a configured PIN.
 
     Raises:
         Refusal: it could be guessed, as "off" or a short one, or has other characters.
@@ -49,7 +49,7 @@ def check_pin(pin: str) -> None:
 
 
 def check_guard(text: Mapping[str, str]) -> None:
-    """The debugger runs code for everyone who has its PIN, so not everyone may reach it.
+    """Check that access to the debugger, which allows code execution, is limited.
 
     Args:
         text: the settings.

@@ -17,5 +17,5 @@ def become(knobs: Knobs) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     arguments = [sys.executable, "-m", "flask", "--app", knobs.mounts[0].target, "run", "--debug"]
     arguments += ["--host", knobs.http_address, "--port", str(knobs.http_port)]
-    # Two debuggers on one app would each answer the other's commands, without asking for a PIN.
+    # Of two debuggers on one app, each executes the other's commands, without a PIN.
     os.execve(sys.executable, arguments, knobs.environment | {"UWSGI_DEBUG": ""})

@@ -1,7 +1,6 @@
-"""The containers of this project, through Docker's own command line.
+"""The containers of this project, through Docker's command line.
 
-The command line rather than a library that wraps it: whoever operates a machine then needs
-nothing on it but Docker and Python, no virtual environment, and no compiler to make one.
+Not a library: a host needs only Docker and Python, without a virtual environment or a compiler.
 """
 
 import functools
@@ -18,15 +17,15 @@ from deploy.refusal import Refusal
 
 
 class DockerError(Exception):
-    """A command of Docker's that failed, with the last line that it said."""
+    """A command of Docker failed; the message is its last line of output."""
 
 
 def docker(*words: str, show: bool = False, timeout: float | None = None, **variables: str) -> str:
-    """Run a command of Docker's and return what it prints.
+    """Run a command of Docker and return its output.
 
     Args:
         words: the command.
-        show: let people see what it says while it works, instead of returning it.
+        show: print its output instead of returning it.
         timeout: seconds after which it is ended.
         variables: what its environment has besides this process's.
 
@@ -86,7 +85,7 @@ class Container:
 
     @classmethod
     def inspect(cls, *ids: str) -> list[Self]:
-        """Look at containers."""
+        """The current state of containers."""
         return [
             cls(
                 id=found["Id"],
@@ -103,20 +102,20 @@ class Container:
         ]
 
     def now(self) -> Self:
-        """The same container, looked at again."""
+        """The current state of the same container."""
         return self.inspect(self.id)[0]
 
     def execute(self, *words: str) -> str:
-        """Run a command in it; empty when that is not possible."""
+        """Run a command in it, and return its output; empty if it fails."""
         try:
             return docker("exec", self.id, *words).strip()
         except DockerError:
             return ""
 
-    def last_words(self, lines: int = 20) -> str:
+    def logs(self, tail: int = 20) -> str:
         """The end of its log."""
         done = subprocess.run(
-            ["docker", "logs", "--tail", str(lines), self.id],
+            ["docker", "logs", "--tail", str(tail), self.id],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -129,21 +128,21 @@ class Container:
         """Start it."""
         docker("start", self.id)
 
-    def remove(self, *, at_once: bool = False) -> None:
-        """Stop it, with the grace that its service has for that or at once, and remove it."""
-        if not at_once:
+    def remove(self, *, force: bool = False) -> None:
+        """Remove it, after a graceful stop unless forced."""
+        if not force:
             docker("stop", self.id)
         docker("rm", "--force", self.id)
 
 
 class Compose:
-    """This project's Compose: the same files that its running containers were started with.
+    """Compose, with the files that the running containers were started with.
 
-    So nobody starts a release without the overlay for production by forgetting its name.
-    ``COMPOSE_FILE`` and ``COMPOSE_PROJECT_NAME`` have the meaning that Compose gives them.
+    A release cannot lose the overlay for production. ``COMPOSE_FILE`` and ``COMPOSE_PROJECT_NAME``
+    apply as in Compose.
 
     Raises:
-        Refusal: what runs was started from another folder.
+        Refusal: the containers were started from another directory.
     """
 
     def __init__(self) -> None:
@@ -154,19 +153,19 @@ class Compose:
                 if not Path(file).is_relative_to(PROJECT):
                     raise Refusal(
                         f"{container.name} was started with {file}, which is not in {PROJECT};"
-                        " do this in the folder that it was started from."
+                        " do this in the directory that it was started from."
                     )
             self._files = [word for file in files for word in ("--file", file)]
 
     def run(
         self, *words: str, image: str = "", show: bool = False, timeout: float | None = None
     ) -> str:
-        """Run a command of Compose's.
+        """Run a command of Compose.
 
         Args:
             words: the command.
-            image: the image that the app shall have in it.
-            show: let people see what it says.
+            image: the image of the app.
+            show: print its output instead of returning it.
             timeout: seconds after which it is ended.
         """
         variables = {"APP_IMAGE": image} if image else {}
@@ -179,7 +178,7 @@ class Compose:
         return sorted(Container.inspect(*ids), key=lambda found: int(found.labels[number]))
 
     def live(self) -> Container | None:
-        """The container that nginx asks."""
+        """The live container."""
         running = [found for found in self.containers() if found.state == "running"]
         link = next(filter(None, map(live_socket, running)), "")
         return next((found for found in running if f"{found.instance}.sock" == link), None)
@@ -192,7 +191,7 @@ class Compose:
 
     @functools.cached_property
     def configuration(self) -> dict[str, Any]:
-        """All of the files put together, with the knobs filled in."""
+        """The merged files, with all settings."""
         return json.loads(self.run("config", "--format", "json"))
 
     @property
@@ -202,5 +201,5 @@ class Compose:
 
 
 def live_socket(container: Container) -> str:
-    """Which socket is live, as a container sees it."""
+    """The name of the live socket, from a container."""
     return container.execute("sh", "-c", 'readlink "$RUN_DIR/sockets/live.sock"')

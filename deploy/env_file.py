@@ -1,7 +1,7 @@
-"""``.env`` has one meaning: what this reads is what Compose's ``env_file`` gives to a container.
+"""Parser of ``.env``, with the same result as Compose's ``env_file``.
 
-A spelling that Compose reads in another way, or that only some of its versions take, is rejected.
-The rules are those of compose-go's dotenv/parser.go; tests/test_env_file.py compares the two.
+Syntax that Compose parses differently, or that only some of its versions support, is rejected. The
+rules are those of compose-go's dotenv/parser.go; tests/test_env_file.py compares the two.
 """
 
 import re
@@ -14,9 +14,9 @@ _NOTHING = re.compile(r"[ \t\r]*(?:#[^\n]*)?(?:\n|\Z)")
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _UNQUOTED = re.compile(r"[^\n]*")
 _ESCAPES = {c: f"\\{c}".encode().decode("unicode_escape") for c in 'abfnrtv"\\'} | {"$": "$"}
-# A no-break space from a web page, say, or a carriage return in the middle.
+# Such as a no-break space from a web page, or a carriage return within a line.
 _ODD = re.compile(r"[^\S \t]|[\x00-\x08\x0e-\x1f\x7f]")
-# Set by the start itself. This machine's PATH would leave a container without Python.
+# Set by the start itself. The host's PATH would hide Python in a container.
 _RESERVED = {"PATH", "PYTHONHOME", "PYTHON", "INSTANCE", "SOCKETS"}
 
 

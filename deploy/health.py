@@ -1,6 +1,6 @@
-"""Is the app in this container well? Asked through its socket, in uWSGI's own protocol.
+"""Healthcheck of the app's container: requests through its socket, with the uwsgi protocol.
 
-nginx has no part in this, so that a container is judged by what it does itself.
+It does not depend on nginx.
 """
 
 import os
@@ -13,10 +13,10 @@ from deploy import mounts
 
 
 def check() -> int:
-    """Ask every mount for its first page; say what is wrong on standard error.
+    """Request the root of each mount; print a problem to standard error.
 
     Returns:
-        The exit status: 0 when each answered with less than 500, else 1.
+        The exit status: 0 if all statuses are below 500, else 1.
     """
     path = Path(os.environ["RUN_DIR"], "sockets", f"{socket.gethostname()}.health")
     if found := problem(path):
@@ -26,14 +26,14 @@ def check() -> int:
 
 
 def problem(path: Path) -> str:
-    """What is wrong with the instance behind a unix socket; empty when nothing is."""
+    """The problem of the instance behind a unix socket; empty if it is healthy."""
     for mount in mounts.parse(os.environ["MOUNTS"]):
         try:
             status = ask(path, f"{mount.prefix}/")
         except (OSError, ValueError, IndexError) as error:
-            return f"{mount.path}: no answer ({error})"
+            return f"{mount.path}: no response ({error})"
         if status >= 500:
-            return f"{mount.path}: the app answers {status}"
+            return f"{mount.path}: the app responds with {status}"
     return ""
 
 
@@ -42,8 +42,8 @@ def ask(path: Path, url: str, timeout: float = 5) -> int:
 
     Args:
         path: the unix socket.
-        url: what to ask for, with its mount.
-        timeout: seconds to wait for each part of the answer.
+        url: the path, with its mount.
+        timeout: seconds for each read and write.
 
     Returns:
         The HTTP status.

@@ -1,7 +1,7 @@
-"""What an app holds once it is loaded that forked workers would get wrong.
+"""Resources of a loaded app that are not fork-safe.
 
-A connection is one for all of them: each reads what comes, so users get each other's answers. A
-thread runs in none of them: fork() copies only the one that calls it.
+A connection is shared by all workers: each reads what arrives, so requests get each other's
+responses. Threads do not run in workers: fork() copies only the thread that calls it.
 """
 
 import os
@@ -17,10 +17,10 @@ def open_sockets() -> set[int]:
 
 
 def describe(before: set[int]) -> Iterator[str]:
-    """Words for each connection, but for those in ``before``, and each running thread."""
+    """A description of each connection that is not in ``before``, and of each running thread."""
     for fd in sorted(open_sockets() - before):
         if peer := _peer(fd):
-            yield f"a connection to {peer} open, on which workers would get each other's answers"
+            yield f"a connection to {peer} open, on which workers would get each other's responses"
     for thread in threads():
         yield f"a thread running ({thread}), which workers would not have"
 
@@ -37,9 +37,9 @@ def threads() -> Iterator[str]:
 
 
 def _peer(fd: int) -> str | None:
-    """Whom a connection leads to. None for what is no connection that carries answers."""
+    """The peer of a connection. None for a socket without responses."""
     with socket.socket(fileno=os.dup(fd)) as connection:
-        # Not datagrams, with which logs and metrics are sent off, and nothing comes back.
+        # Not datagrams, which logs and metrics use: nothing comes back.
         if connection.type != socket.SOCK_STREAM:
             return None
         try:

@@ -27,7 +27,7 @@ class Instance:
         live_since: when it went live, in seconds of the epoch; None when it is not live.
         workers: processes that run the app.
         busy: how many of their threads are answering.
-        requests: how many its workers have answered.
+        requests: handled by its workers.
         queue: connections that wait for a thread; None when it runs in another container.
     """
 

@@ -1,8 +1,8 @@
-"""The knobs: reading them, refusing what cannot work, and what follows from them.
+"""Settings: read, validated, and completed with derived values.
 
-``deploy/defaults.env`` names every knob and its default. A ``.env`` beside ``docker-compose.yml``
-overrides that, and the environment overrides both, just as Compose does it. What else stands in
-``.env`` is for the app, and there the environment does not override it, also as with Compose.
+``deploy/defaults.env`` has every setting with its default. A ``.env`` beside ``docker-compose.yml``
+overrides it, and the environment overrides both, as in Compose. All other variables of ``.env`` are
+the app's, and override the environment, also as in Compose.
 """
 
 import ipaddress
@@ -24,11 +24,11 @@ from deploy.refusal import Refusal
 PROJECT = Path(__file__).resolve().parent.parent
 DEFAULTS = PROJECT / "deploy" / "defaults.env"
 
-# As alike as a slip of the finger leaves two names (WORKRES, WORKER, SERVER_NAME), but less than
-# names that people give to their own (HTTP_PROXY, SECRET_KEY_BASE).
+# Similarity of a misspelt name (WORKRES, WORKER, SERVER_NAME), and less than that of common names
+# of other variables (HTTP_PROXY, SECRET_KEY_BASE).
 _ALIKE = 0.84
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
-# More than any body or container needs, and well below what nginx can count to.
+# More than any body or container needs, and well below nginx's maximum.
 _LARGEST = 1024 * _UNITS["g"]
 # The variables in nginx/snippets/security-headers.conf.
 SECURITY_HEADERS = (
@@ -38,12 +38,12 @@ SECURITY_HEADERS = (
     "Permissions-Policy",
     "Cross-Origin-Opener-Policy",
 )
-# Headers that nginx sets itself (nginx/snippets/params.conf), or that are no app's business.
+# Headers that nginx sets itself (nginx/snippets/params.conf), or that belong to the connection.
 _NGINX_SETS = {
     *("host", "x-request-id", "x-real-ip", "x-forwarded-for", "x-forwarded-proto"),
     *("x-forwarded-host", "transfer-encoding", "content-length", "content-type", "connection"),
 }
-# As long as nginx takes a name in uwsgi_param.
+# nginx's maximum length in uwsgi_param.
 _HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
 _LISTS = (
     *("MOUNTS", "SERVER_NAMES", "TRUSTED_PROXIES", "DEBUG_ALLOW", "SECURITY_HEADERS"),
@@ -51,8 +51,8 @@ _LISTS = (
 )
 # Bytes. RFC 2104 (section 3) asks for a key as long as the hash; Flask signs with SHA-1.
 _SHORTEST_KEY = 20
-# What examples have for a key, Flask's own documentation (192b...) among them: the first that
-# somebody tries who wants to sign a session.
+# Keys of examples, such as that of Flask's documentation (192b...): the first that an attacker
+# tries.
 _KEY_OF_AN_EXAMPLE = re.compile(
     r"change.?me|example|insecure|your.?(secret|key)|192b9bdd22ab9ed4", re.I
 )
@@ -61,11 +61,10 @@ _HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:
 
 @dataclass(frozen=True)
 class Knobs:
-    """The knobs of one start, checked, with the types that Python wants.
+    """The settings of one start, validated and typed.
 
-    ``environment`` holds them all as text, by their own names, together with whatever else the
-    app shall find in its environment: it is what nginx's and uWSGI's processes are given. ``given``
-    holds them as somebody wrote them down, before anything was worked out.
+    ``environment`` is the environment of nginx's and uWSGI's processes: all settings as text, and
+    the variables of the app. ``given`` has the settings as configured, before defaults are derived.
     """
 
     mounts: list[Mount]
@@ -87,14 +86,14 @@ class Knobs:
 
 
 def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Knobs:
-    """Read the knobs for this start and check them.
+    """Read and validate the settings.
 
     Args:
-        environ: the environment this process was given.
-        project: the folder that ``.env`` and a relative ``RUN_DIR`` are looked up in.
+        environ: the environment of this process.
+        project: the directory of ``.env`` and of a relative ``RUN_DIR``.
 
     Raises:
-        Refusal: a knob with an impossible value, a misspelt one, or two that exclude each other.
+        Refusal: a setting has an invalid value, is misspelt, or conflicts with another.
     """
     defaults = env_file.read(DEFAULTS)
     text = _text(environ, project)
@@ -145,8 +144,8 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     proxy_protocol = _yes_or_no(text, "PROXY_PROTOCOL")
     if proxy_protocol and not text["TRUSTED_PROXIES"].split():
         raise Refusal(
-            "PROXY_PROTOCOL is on and TRUSTED_PROXIES is empty; name the proxies that may say in it"
-            " who the client is."
+            "PROXY_PROTOCOL is on and TRUSTED_PROXIES is empty; name the proxies that send the"
+            " client's address with it."
         )
     tls = _tls(text)
     _check_security_headers(text)
@@ -176,8 +175,8 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         given=given,
         environment=text,
     )
-    # What was worked out here reaches the servers as plainly as what was written down. One key
-    # for all workers, or a form filled in at one would be refused by the next.
+    # Derived values reach the servers like configured ones. All workers need the same secret key,
+    # or each would reject the sessions and forms of the others.
     text |= {
         "WORKERS": str(workers),
         "SECRET_KEY": knobs.secret_key,
@@ -191,10 +190,10 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
 
 
 def usable_cpus() -> int:
-    """How many CPUs this process may really use, at least 1.
+    """The number of CPUs that this process may use, at least 1.
 
-    ``os.cpu_count()`` counts the machine's; a container's share is set with an affinity mask or
-    with a quota, which the kernel tells in ``cpu.max`` (cgroup 2) or ``cpu.cfs_quota_us`` (1).
+    ``os.cpu_count()`` is that of the machine. A container is limited by an affinity mask or by a
+    quota, in ``cpu.max`` (cgroup 2) or ``cpu.cfs_quota_us`` (cgroup 1).
     """
     allowed = len(os.sched_getaffinity(0))
     for quota_file, period_file in (
@@ -213,7 +212,7 @@ def usable_cpus() -> int:
 
 
 def run_dir(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Path:
-    """Where this folder is served from, whatever the other knobs are."""
+    """RUN_DIR, whatever the other settings are."""
     return (project / _text(environ, project)["RUN_DIR"]).absolute()
 
 
@@ -254,7 +253,7 @@ def _refuse_misspelt(text: Mapping[str, str], knobs: Mapping[str, str]) -> None:
     for name in text.keys() - knobs.keys():
         if name.startswith("UWSGI_"):
             raise Refusal(
-                f"{name} is set, and uWSGI takes every UWSGI_* variable for an option of its own;"
+                f"{name} is set, and uWSGI reads every UWSGI_* variable as an option of its own;"
                 " put the option into uwsgi.ini, or give the variable another name."
             )
         if close := get_close_matches(name.upper(), knobs, n=1, cutoff=_ALIKE):
@@ -266,7 +265,7 @@ def _refuse_misspelt(text: Mapping[str, str], knobs: Mapping[str, str]) -> None:
 
 def _whole_number(text: Mapping[str, str], name: str, least: int, most: int) -> int:
     value = text[name]
-    # Not int(): it takes " 8 ", "1_000" and "٣", and uWSGI and nginx do not.
+    # Not int(), which accepts " 8 ", "1_000" and "٣"; uWSGI and nginx do not.
     if not re.fullmatch(r"[0-9]{1,9}", value) or not least <= int(value) <= most:
         raise Refusal(f"{name} is {value!r}; write a whole number from {least} to {most}.")
     return int(value)
@@ -290,17 +289,17 @@ def _check_cpus(text: Mapping[str, str], name: str) -> None:
 
 
 def _check_run_dir(text: Mapping[str, str]) -> None:
-    # To uWSGI a socket's name with a colon in it is a TCP port, open to the network, and uwsgi.ini
-    # writes the name into a line of shell.
+    # uWSGI reads a socket with a colon in its name as a TCP address, and uwsgi.ini has the name in
+    # a shell command.
     if odd := re.search(r"[:'$`\\\x00-\x1f]", text["RUN_DIR"]):
         raise Refusal(
-            f"RUN_DIR is {text['RUN_DIR']!r}, and uWSGI does not take {odd[0]!r} for a part of a"
-            " socket's name; name another folder."
+            f"RUN_DIR is {text['RUN_DIR']!r}, and uWSGI does not support {odd[0]!r} in the name of"
+            " a socket; name another directory."
         )
 
 
 def _data_dir(text: Mapping[str, str], project: Path) -> Path:
-    """Where the app keeps its data: not where an image, a commit or a start would touch it."""
+    """DATA_DIR: not where images, commits or a start would affect it."""
     instance = project / "instance"
     path = Path(os.path.normpath(text["DATA_DIR"] or instance))
     reason = ""
@@ -321,7 +320,7 @@ def _data_dir(text: Mapping[str, str], project: Path) -> Path:
 
 
 def _check_spaces(text: Mapping[str, str], name: str) -> None:
-    # A no-break space, say, from a web page: a space to Python, but not to nginx/start.sh.
+    # Such as a no-break space from a web page: white space in Python, but not in nginx/start.sh.
     for character in text[name]:
         if character.isspace() and character not in " \t\n":
             raise Refusal(
@@ -339,7 +338,7 @@ def _check_address(text: Mapping[str, str], name: str) -> None:
 
 
 def _without_zone(address: str) -> str:
-    # To Python whatever follows the % in fe80::1%eth0 is fine; nginx knows no zones at all.
+    # Python accepts any zone (fe80::1%eth0), nginx none.
     if "%" in address:
         raise ValueError("it has a zone")
     return address
@@ -348,9 +347,9 @@ def _without_zone(address: str) -> str:
 def _check_networks(text: Mapping[str, str], name: str) -> None:
     for word in text[name].split():
         try:
-            # Strict, as nginx is not: what looks like one machine would let its neighbours in.
+            # Host bits have to be zero. nginx would accept 10.0.0.5/8 as the whole network.
             ipaddress.ip_network(_without_zone(word))
-            # Nor does it know 10.0.0.0/255.0.0.0.
+            # nginx does not support 10.0.0.0/255.0.0.0.
             if re.search("/.*[.:]", word):
                 raise ValueError("the part behind / is not a number of bits")
         except ValueError as error:
@@ -385,7 +384,7 @@ def _yes_or_no(text: Mapping[str, str], name: str) -> bool:
 
 
 def _tls(text: Mapping[str, str]) -> bool:
-    # Not whether the files are there: the app's container is told their names and no more.
+    # Not whether the files exist: the app's container has their names only.
     certificate, key = (text[name] != os.devnull for name in ("TLS_CERTIFICATE", "TLS_KEY"))
     if certificate != key:
         missing = "TLS_KEY" if certificate else "TLS_CERTIFICATE"
@@ -394,8 +393,8 @@ def _tls(text: Mapping[str, str]) -> bool:
         # nginx reads the path in its configuration.
         if odd := re.search(r"[\s;{}\"'\\$]", text[name]):
             raise Refusal(
-                f"{name} is {text[name]!r}, and nginx does not take {odd[0]!r} for a part of a"
-                " name; name another file."
+                f"{name} is {text[name]!r}, and nginx does not support {odd[0]!r} in the name of a"
+                " file; name another one."
             )
     if certificate and text["HTTPS_PORT"] == text["HTTP_PORT"]:
         raise Refusal(
@@ -425,26 +424,26 @@ def _check_headers(text: Mapping[str, str]) -> None:
                     " separated by spaces. (nginx drops any with an underscore.)"
                 )
             if name.lower() in _NGINX_SETS:
-                raise Refusal(f"{setting} has {name!r}, which nginx sets itself; take it out.")
+                raise Refusal(f"{setting} has {name!r}, which nginx sets itself; remove it.")
     identity, passed = (text[n].lower().split() for n in ("IDENTITY_HEADERS", "PASS_HEADERS"))
     if both := sorted({*identity} & {*passed}):
         raise Refusal(
             f"IDENTITY_HEADERS and PASS_HEADERS both have {both[0]!r}, and any client could send"
-            " the latter; take it out of PASS_HEADERS."
+            " the latter; remove it from PASS_HEADERS."
         )
     if not identity:
         return
     if not text["TRUSTED_PROXIES"].split() or _yes_or_no(text, "PROXY_PROTOCOL"):
         raise Refusal(
-            f"IDENTITY_HEADERS is {text['IDENTITY_HEADERS']!r} and no proxy can be believed about"
-            " it; name the proxy that sets these headers in TRUSTED_PROXIES, without"
+            f"IDENTITY_HEADERS is {text['IDENTITY_HEADERS']!r} and no proxy is trusted to send"
+            " them; name the proxy that sets these headers in TRUSTED_PROXIES, without"
             " PROXY_PROTOCOL."
         )
     if debugging.too_wide(text["TRUSTED_PROXIES"]):
         raise Refusal(
             f"IDENTITY_HEADERS is set and TRUSTED_PROXIES is {text['TRUSTED_PROXIES']!r}, a large"
-            " part of the Internet, which could sign in as anybody; name the addresses of your"
-            " proxies alone."
+            " part of the Internet, which could sign in as any user; name only the addresses of"
+            " your proxies."
         )
 
 
@@ -473,40 +472,40 @@ def _require_for_production(text: Mapping[str, str], secret_key: str, tls: bool)
     for name in ("UWSGI_DEBUG", "FLASK_DEBUG"):
         if _yes_or_no(text, name):
             raise Refusal(
-                f"ENVIRONMENT is 'production' and {name} is {text[name]!r}; strangers would see the"
-                f" app's inner life there, so leave {name} empty."
+                f"ENVIRONMENT is 'production' and {name} is {text[name]!r}, which discloses source"
+                f" code to clients; leave {name} empty."
             )
     if not text["SERVER_NAMES"].split():
         raise Refusal(
-            "ENVIRONMENT is 'production' and SERVER_NAMES is empty; name the hosts you serve,"
-            " as in SERVER_NAMES=example.com."
+            "ENVIRONMENT is 'production' and SERVER_NAMES is empty; set the names of your site, as"
+            " in SERVER_NAMES=example.com."
         )
     if not secret_key:
         raise Refusal(
             "ENVIRONMENT is 'production' and there is no secret key; set SECRET_KEY_FILE, or"
             " SECRET_KEY, for example to what `openssl rand -hex 32` prints."
         )
-    # It names no part of the key, since logs are read by more people than keys are.
+    # Without any part of the key: logs are less private.
     if problem := problem_of_key(secret_key):
         raise Refusal(
-            f"ENVIRONMENT is 'production' and the secret key {problem}, so somebody could guess"
-            " it and sign in as anybody; make one with `openssl rand -hex 32`."
+            f"ENVIRONMENT is 'production' and the secret key {problem}, so an attacker could guess"
+            " it and sign in as any user; make one with `openssl rand -hex 32`."
         )
     if debugging.too_wide(text["TRUSTED_PROXIES"]):
         raise Refusal(
             f"ENVIRONMENT is 'production' and TRUSTED_PROXIES is {text['TRUSTED_PROXIES']!r}, which"
             " is a large part of the Internet; name the addresses of your proxies alone."
         )
-    # A proxy that speaks the PROXY protocol passes connections on as they are, TLS included.
+    # With the PROXY protocol, a proxy passes TLS through.
     if not tls and (_yes_or_no(text, "PROXY_PROTOCOL") or not text["TRUSTED_PROXIES"].split()):
         raise Refusal(
             "ENVIRONMENT is 'production' and there is no TLS; set TLS_CERTIFICATE and TLS_KEY, or"
-            " name the proxy in front that does it in TRUSTED_PROXIES. See docs/tls.md."
+            " name the reverse proxy that terminates TLS in TRUSTED_PROXIES. See docs/tls.md."
         )
 
 
 def problem_of_key(key: str) -> str | None:
-    """Why somebody could guess a secret key; None if nobody can."""
+    """Why an attacker could guess a secret key; None if that is infeasible."""
     if len(key.encode()) < _SHORTEST_KEY:
         return f"has fewer than {_SHORTEST_KEY} bytes"
     if _KEY_OF_AN_EXAMPLE.search(key):

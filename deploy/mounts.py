@@ -1,4 +1,4 @@
-"""Mounts: which app answers under which path, written in uWSGI's own ``/path=module:callable``."""
+"""Mounts: the paths of the apps, in uWSGI's own syntax ``/path=module:callable``."""
 
 import importlib
 import re
@@ -17,8 +17,8 @@ class Mount:
     """An app under a path.
 
     Args:
-        path: where the app begins, ``/path`` or ``/``; never with a slash at its end.
-        target: what answers there, ``module:callable`` or ``module:factory()``.
+        path: ``/path`` or ``/``; never with a trailing slash.
+        target: the app, ``module:callable`` or ``module:factory()``.
     """
 
     path: str
@@ -26,15 +26,15 @@ class Mount:
 
     @property
     def prefix(self) -> str:
-        """What stands before every URL of the app, its ``SCRIPT_NAME``: empty for ``/``."""
+        """``SCRIPT_NAME`` of the app: empty for ``/``."""
         return self.path.rstrip("/")
 
     @property
     def uwsgi_option(self) -> str:
         """The value of uWSGI's ``mount``.
 
-        uWSGI 2.0.31 answers 500 to everything under a mount named ``/``; with an empty name the
-        same mount is the root and ``SCRIPT_NAME`` is empty, as WSGI wants it.
+        uWSGI 2.0.31 responds with 500 to all requests under a mount named ``/``. With an empty name
+        the mount is the root and ``SCRIPT_NAME`` is empty, as in PEP 3333.
         """
         return f"{self.prefix}={self.target}"
 
@@ -80,8 +80,8 @@ def _problem_of(path: str) -> str | None:
     if not path.startswith("/"):
         return "does not begin with '/'; begin it with one"
     if path.endswith("/"):
-        # Not a matter of taste: uWSGI 2.0.31 answers a request for /path under a mount named
-        # /path/ with memory from beyond its buffer as PATH_INFO.
+        # uWSGI 2.0.31 bug: with a mount named /path/, a request for /path has memory from beyond
+        # the buffer as its PATH_INFO.
         return "ends with '/'; leave the last slash out"
     for segment in path[1:].split("/"):
         if not _SEGMENT.fullmatch(segment) or segment in {".", ".."}:

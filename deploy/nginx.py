@@ -1,4 +1,4 @@
-"""Starting nginx on this machine, with the same script that its container runs."""
+"""nginx on this machine, started by the script that its container runs."""
 
 import ipaddress
 import os
@@ -11,7 +11,7 @@ from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
 from deploy.uwsgi import find
 
-# The oldest branch that the tests have run against (Debian 12's, with its security updates).
+# The oldest branch that is tested (Debian 12's, with its security updates).
 OLDEST = (1, 22)
 
 
@@ -19,8 +19,8 @@ def command(run_dir: Path) -> list[str]:
     """The command that starts nginx in ``run_dir``; options for nginx may follow."""
     command = [str(PROJECT / "nginx" / "start.sh"), str(run_dir)]
     if os.geteuid() == 0:
-        # Otherwise nginx's workers give up root, and then may not even enter root's own folders.
-        # In production nginx never runs as root: see the Dockerfile.
+        # Without this, nginx's workers drop root and may not enter root's directories. In
+        # production nginx never runs as root: see the Dockerfile.
         command += ["-g", "user root;"]
     return command
 
@@ -36,23 +36,23 @@ def environment(knobs: Knobs) -> dict[str, str]:
     return knobs.environment | {
         "LISTEN": f"{host}:{knobs.http_port}",
         "LISTEN_TLS": f"{host}:{knobs.https_port}",
-        # People other than root do not have /usr/sbin in their path.
+        # Users other than root do not have /usr/sbin in their path.
         "PATH": f"{os.environ['PATH']}:{program.parent}",
     }
 
 
 def test(knobs: Knobs, directory: Path) -> str:
-    """Write the configuration into ``directory``/nginx and let nginx read it.
+    """Write the configuration to ``directory``/nginx and test it (``nginx -t``).
 
     Returns:
-        All of it, as nginx has put it together. Its warnings are on standard error by then.
+        The merged configuration (``nginx -T``). Warnings are printed to standard error.
 
     Raises:
-        Refusal: nginx does not accept it, or another ``nginx`` is there already.
+        Refusal: nginx rejects it, or ``nginx`` is a directory of another program.
     """
-    # start.sh empties that folder, and makes the other.
+    # start.sh empties `nginx`, and creates `spool`.
     if (directory / "nginx").exists() and not (directory / "spool").exists():
-        raise Refusal(f"{directory / 'nginx'} was not made by this; name another folder.")
+        raise Refusal(f"{directory / 'nginx'} belongs to another program; name another directory.")
     directory.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         [*command(directory), "-t", "-T", "-q"],  # start.sh knows a test by -t
@@ -66,7 +66,7 @@ def test(knobs: Knobs, directory: Path) -> str:
     if done.returncode:
         said = done.stderr.splitlines()
         fatal = [line.partition("] ")[2] for line in said if "[emerg]" in line] or said[-1:]
-        raise Refusal(f"nginx refuses its configuration: {' '.join(fatal)}; mend what it names.")
+        raise Refusal(f"nginx rejects its configuration: {' '.join(fatal)}; fix what it names.")
     print(done.stderr, end="", file=sys.stderr)
     return done.stdout
 
@@ -77,8 +77,8 @@ def pair(knobs: Knobs) -> list[Path]:
     Raises:
         Refusal: one of them cannot be read.
     """
-    # nginx/start.sh would wait for them. In a container somebody may be about to bring them; here,
-    # a path with a slip in it is likelier.
+    # nginx/start.sh waits for them, since an ACME client may be about to get them. Without
+    # containers, a misspelt path is more likely.
     names = ("TLS_CERTIFICATE", "TLS_KEY") if knobs.tls else ()
     paths = [Path(knobs.environment[name]) for name in names]
     for name, path in zip(names, paths, strict=True):
@@ -96,9 +96,7 @@ def _refuse_old(program: Path) -> None:
     said = subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stderr
     match = re.search(r"nginx/(\d+)\.(\d+)", said)
     if not match:
-        raise Refusal(
-            f"{program} does not tell its version ({said.strip()!r}); install nginx anew."
-        )
+        raise Refusal(f"{program} does not print its version ({said.strip()!r}); reinstall nginx.")
     if (int(match[1]), int(match[2])) < OLDEST:
         wanted = ".".join(map(str, OLDEST))
         raise Refusal(

@@ -1,6 +1,6 @@
-"""``rollout``, ``rollback`` and ``status``, for what is served from this folder.
+"""``rollout``, ``rollback`` and ``status``.
 
-That is a ``serve`` on this machine, systemd's among them, or else the containers of Compose.
+They apply to a ``serve`` on this machine (with systemd, too) if there is one, else to Compose.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from deploy.refusal import Refusal
 def run(arguments: argparse.Namespace) -> int:
     """Run one of the three commands, and return its exit status."""
     run_dir = knobs.run_dir()
-    served_here = control.answers(run_dir)
+    served_here = control.is_up(run_dir)
     try:
         match arguments.command:
             case "status" if served_here:
@@ -23,14 +23,14 @@ def run(arguments: argparse.Namespace) -> int:
                 status.show_containers()
             case "rollback" if served_here:
                 raise Refusal(
-                    "what is served here is this folder; bring the files of the earlier release"
-                    " back (git checkout ...), then type: python -m deploy rollout"
+                    "`serve` serves this checkout; check out the previous release (git checkout"
+                    " ...), then type: python -m deploy rollout"
                 )
             case "rollback":
                 rollout.rollback(arguments.timeout)
             case "rollout" if served_here:
                 if arguments.image:
-                    raise Refusal("what is served here is this folder, and not an image.")
+                    raise Refusal("`serve` serves this checkout, not an image; leave IMAGE out.")
                 return control.ask(run_dir, arguments.timeout)
             case "rollout":
                 rollout.rollout(arguments.image, arguments.timeout)

@@ -1,9 +1,8 @@
-"""Load every app once in uWSGI itself, before a server is started with it.
+"""Preflight: load all apps once in uWSGI, before each start and each rollout.
 
-Run as ``python -m deploy preflight``, and before each start. uWSGI is started with its usual
-command line and ``--no-server``: it binds no socket and starts no worker. ``worker.preflight``
-loads the apps in it, publishes their static files and decides LOAD_APPS=auto. An app that cannot
-be loaded is rejected, while what serves now goes on undisturbed.
+uWSGI runs with its usual command line and ``--no-server``: it binds no socket and starts no worker.
+``worker.preflight`` loads the apps in it, publishes their static files and decides LOAD_APPS=auto.
+An app that cannot be loaded is rejected, without an effect on the live instance.
 """
 
 import contextlib
@@ -21,21 +20,21 @@ from deploy.checks import data
 from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
 
-# The exit statuses of uWSGI with worker.preflight in it: the apps can be loaded once, or have to
-# be loaded in each worker; one cannot be loaded, and standard error says why; one has closed
-# descriptors of uWSGI.
+# Exit statuses of uWSGI with worker.preflight: the apps can be loaded once; they have to be loaded
+# in each worker; one cannot be loaded (the reason is on standard error); one has closed descriptors
+# of uWSGI.
 _ONCE, EACH, REJECTED, CLOSED = 0, 3, 2, 4
-# What worker.preflight writes to uWSGI's log before it loads the apps.
+# worker.preflight writes this to uWSGI's log before it loads the apps.
 BEGUN = b"The apps are loaded now.\n"
-# Makes it write where the apps are to standard error.
+# Signal for a stack trace on standard error.
 WHERE = signal.SIGRTMIN + 1
-# Seconds between two reports of progress; and for a stack trace to be written.
+# Seconds between two reports of progress, and for a stack trace.
 _PROGRESS, _DUMP = 10, 1
 _PR_SET_CHILD_SUBREAPER = 36  # see prctl(2)
 
 
 def decide(knobs: Knobs) -> None:
-    """Load the apps, and turn LOAD_APPS=auto into what suits them, for the servers to come.
+    """Load the apps, and resolve LOAD_APPS=auto.
 
     Raises:
         Refusal: see ``run``.
@@ -49,16 +48,16 @@ def run(knobs: Knobs, *, publish: bool = True, error: int | None = None) -> int:
     """Load the apps of MOUNTS in uWSGI.
 
     Args:
-        knobs: of the start to come.
+        knobs: the settings of the start.
         publish: whether to publish the static files for nginx, and to make DATA_DIR.
-        error: the file descriptor for what is said, instead of standard error's.
+        error: the file descriptor for messages, in place of standard error.
 
     Returns:
-        0, or ``EACH`` when LOAD_APPS is auto and the apps hold what workers cannot share.
+        0, or ``EACH`` if LOAD_APPS is auto and the apps are not fork-safe.
 
     Raises:
         Refusal: they cannot be loaded.
-        SystemExit: likewise, and what is wrong is said already.
+        SystemExit: likewise, and the reason is printed already.
     """
     if publish:
         data.make(knobs)
@@ -76,7 +75,7 @@ def run(knobs: Knobs, *, publish: bool = True, error: int | None = None) -> int:
         if status == CLOSED:
             raise Refusal(
                 "MOUNTS: loading the apps closed file descriptors of uWSGI, which include its"
-                " listening socket; let the app close only what it has opened (look for"
+                " listening socket; close only files that the app has opened (look for"
                 " os.closerange(), or a library that makes daemons)."
             )
         log.seek(0)
@@ -85,7 +84,7 @@ def run(knobs: Knobs, *, publish: bool = True, error: int | None = None) -> int:
             raise Refusal("uWSGI does not start; its log is above.")
         how = f"exit status {status}" if status > 0 else signal.Signals(-status).name
         raise Refusal(
-            f"MOUNTS: loading the apps ended the process with {how}; leave out what does that"
+            f"MOUNTS: loading the apps ended the process with {how}; remove the cause"
             " (os._exit(), a crash in a C extension)."
         )
 
@@ -125,15 +124,15 @@ def _wait(process: subprocess.Popen, timeout: int, said: IO[bytes]) -> int:
     time.sleep(_DUMP)
     raise Refusal(
         f"MOUNTS: the apps are not loaded after START_TIMEOUT, {timeout} s; the stack trace above"
-        " shows where they are: let that end, or raise START_TIMEOUT."
+        " shows where they are: fix that, or raise START_TIMEOUT."
     )
 
 
 @contextlib.contextmanager
 def _no_process_left():
-    """End every process that the block has started, with all that they have started."""
+    """Kill all processes that the block has started, with their descendants."""
     before = _children()
-    # Orphans of the block, daemons among them, become children of this process.
+    # Orphans of the block, such as daemons, become children of this process.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
         yield

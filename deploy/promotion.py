@@ -1,8 +1,7 @@
-"""Going live: pointing ``live.sock``, which nginx asks, at an instance of uWSGI.
+"""Promotion: link ``live.sock``, nginx's upstream, to the socket of an instance of uWSGI.
 
-uWSGI runs this as ``python -m deploy promote`` once its workers accept (see "The socket" in
-``uwsgi.ini``). So it is the same in a container, on this machine and under systemd, and whoever
-starts an instance only has to wait until the link leads to it.
+uWSGI runs ``python -m deploy promote`` once its workers accept (see "The socket" in ``uwsgi.ini``),
+in a container, on this machine and under systemd. A rollout only waits for the link.
 """
 
 import contextlib
@@ -14,24 +13,23 @@ from pathlib import Path
 
 from deploy import health
 
-# Seconds between two attempts of an instance that does not answer well yet.
-_PAUSE = 0.25
-# Seconds after which a socket that nobody listens on is a leftover, and not one just being made.
+# Seconds between two healthchecks.
+_POLL_INTERVAL = 0.25
+# Seconds after which a socket without a listener is a leftover, and not one that is being created.
 _LEFTOVER = 60
 
 
 def promote(sockets: Path, instance: str) -> bool:
-    """Make an instance the live one: at once if none is live, else when it answers well.
+    """Make an instance live.
 
-    Answering badly is better than not answering; but while another instance answers, one whose
-    first page is an error does not take its place.
+    If nothing is live, go live at once. Otherwise wait for the healthcheck to pass.
 
     Args:
         sockets: the directory with the sockets of all instances.
-        instance: whose turn it is.
+        instance: the name of the instance.
 
     Returns:
-        Whether it is live. If it stopped before it answered well, it is not.
+        Whether it is live. It is not if it stopped before it was healthy.
     """
     own = sockets / f"{instance}.sock"
     while listens(own):
@@ -39,17 +37,17 @@ def promote(sockets: Path, instance: str) -> bool:
             link = sockets / f"{instance}.link"
             link.unlink(missing_ok=True)
             link.symlink_to(own.name)
-            link.replace(sockets / "live.sock")  # atomic: no request ever finds it missing
+            link.replace(sockets / "live.sock")  # atomic: it always exists
             _remove_leftovers(sockets)
             return True
-        time.sleep(_PAUSE)
+        time.sleep(_POLL_INTERVAL)
     return False
 
 
 def step_in(sockets: Path, instance: str) -> None:
-    """Go live where nothing is, since the live instance was removed without a rollout.
+    """Go live if nothing is, because the live instance was removed without a rollout.
 
-    Each container asks for this with its healthcheck.
+    Part of each container's healthcheck.
     """
     if listens(sockets / f"{instance}.sock") and not listens(sockets / "live.sock"):
         promote(sockets, instance)
@@ -64,20 +62,20 @@ def live_instance(sockets: Path) -> str:
 
 
 def listens(path: Path) -> bool:
-    """Whether somebody listens on a unix socket, however busy."""
+    """Whether a process listens on a unix socket, even with a full backlog."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
         try:
             probe.connect(str(path))
         except BlockingIOError:
-            return True  # its queue is full
+            return True  # its backlog is full
         except OSError:
             return False
         return True
 
 
 def _remove_leftovers(sockets: Path) -> None:
-    """Remove what instances that have ended did not remove themselves."""
+    """Remove sockets of instances that have exited."""
     for path in (p for kind in ("sock", "health", "stats") for p in sockets.glob(f"*.{kind}")):
         with contextlib.suppress(OSError):
             old = time.time() - path.lstat().st_mtime > _LEFTOVER

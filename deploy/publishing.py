@@ -1,8 +1,8 @@
-"""What nginx may serve of an app: the files that its own static routes send to anybody.
+"""Static files that nginx serves: those that an app's own static routes send to any client.
 
-Nothing is listed by name. A file is published if Flask's routing leads its URL to Flask's own
-static view, and if the app then responds with that file to a client that it does not know.
-Everything else stays with the app, since nginx asks it for each file that is not published.
+A file is published if Flask routes its URL to Flask's own static view, and if the app responds with
+that file to an anonymous client. The app serves all others, since nginx passes each request for a
+file that is not published to it.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ from deploy.mounts import Mount
 from deploy.refusal import Refusal
 
 _FLASK = Path(flask.__file__).parent
-# A client from nowhere (RFC 5737): addresses of this machine may have more rights.
-_STRANGER = {"REMOTE_ADDR": "192.0.2.1"}
+# An address for documentation (RFC 5737): those of this machine may have more rights.
+_ANONYMOUS = {"REMOTE_ADDR": "192.0.2.1"}
 _DATABASE = b"SQLite format 3\0"
 
 
@@ -48,7 +48,7 @@ class _Route:
 
 @dataclass
 class Tree:
-    """What the directory that nginx serves has in it.
+    """Contents of nginx's document root.
 
     Args:
         files: the source of each file, by its path.
@@ -64,27 +64,27 @@ class Tree:
 def publish(
     apps: Iterable[tuple[Mount, object]], environment: Mapping[str, str], *, lay_out: bool = True
 ) -> list[str]:
-    """Lay out the static files of all apps for nginx.
+    """Publish the static files of all apps.
 
-    The apps get requests for this, so that whatever they open on the first one is open afterwards.
+    The apps get requests for this: what they open on the first request is open afterwards.
 
     Args:
         apps: the mounts and their apps. Only Flask apps have static files to publish.
         environment: the settings, as they were before an app could change them. STATIC_OF says that
             this is a container's own start, or for a release that is no longer live.
-        lay_out: whether to do so, or only to look.
+        lay_out: whether to write files, or only to check.
 
     Returns:
-        Sentences about what stays with the app.
+        A sentence for each group of files that the app serves itself.
 
     Raises:
         Refusal: a static folder would make code, data or configuration public.
     """
-    tree, said = Tree(), []
+    tree, reports = Tree(), []
     found = list(apps)
     for mount, app in found:
         if isinstance(app, Flask):
-            said += _look_at(tree, app, mount, [other for other, _ in found], environment)
+            reports += _check(tree, app, mount, [other for other, _ in found], environment)
     run_dir = Path(environment["RUN_DIR"])
     if lay_out and environment.get("STATIC_OF") == "previous":
         static.lay_out_previous(tree.files, run_dir)
@@ -92,10 +92,10 @@ def publish(
         static.lay_out(tree.files, tree.closed, tree.hidden, run_dir)
         if environment.get("STATIC_OF") == "container":
             static.write_list(tree.files, tree.closed, tree.hidden)
-    return said
+    return reports
 
 
-def _look_at(
+def _check(
     tree: Tree,
     app: Flask,
     mount: Mount,
@@ -120,17 +120,17 @@ def _look_at(
         if _changes_while_it_runs(app, route.folder, environment):
             continue
         status: dict[tuple[Path, str], str] = {}
-        told = False
+        reported = False
         for file in _matched(app, route):
             name = file.relative_to(route.folder)
             if mounts.of(f"{url}{name}", all_mounts) != mount:
                 continue
-            # One of each kind in each directory: a guard looks at where and what a file is.
+            # One file of each suffix in each directory: guards depend on these.
             kind = name.parent, name.suffix
             if kind not in status:
                 status[kind] = _response(app, mount, f"{route.rule}{name}", file, environment)
-                if status[kind] != "the file" and not told:
-                    told = True
+                if status[kind] != "the file" and not reported:
+                    reported = True
                     yield (
                         f"{mount.target} responds with {status[kind]} to {url}{name} without a"
                         " login, so nginx does not serve it and files like it: the app does."
@@ -163,7 +163,7 @@ def _is_flasks_own(view: object) -> bool:
 
 
 def _matched(app: Flask, route: _Route) -> Iterator[Path]:
-    """The files whose URL leads to this route, and not to a view or to another redirect."""
+    """The files whose URL matches this route, and not a view or a redirect."""
     adapter = app.url_map.bind("localhost")
     for file in static.public_files(route.folder):
         name = str(file.relative_to(route.folder))
@@ -175,7 +175,7 @@ def _matched(app: Flask, route: _Route) -> Iterator[Path]:
 def _response(
     app: Flask, mount: Mount, path: str, file: Path, environment: Mapping[str, str]
 ) -> str:
-    """What the app responds with to a client that it does not know: a status, or "the file"."""
+    """The app's response to an anonymous client: a status, or "the file"."""
     https = environment["TLS_CERTIFICATE"] != "/dev/null" or (
         environment["ENVIRONMENT"] == "production"
     )
@@ -184,7 +184,7 @@ def _response(
     host = next((name.lstrip("*.") for name in names if name), "localhost")
     base_url = f"{'https' if https else 'http'}://{host}{mount.prefix}/"
     try:
-        with Client(app).get(path, base_url, environ_overrides=_STRANGER) as response:
+        with Client(app).get(path, base_url, environ_overrides=_ANONYMOUS) as response:
             if response.status_code == 200 and response.data == file.read_bytes():
                 return "the file"
             same = response.status_code == 200
@@ -194,7 +194,7 @@ def _response(
 
 
 def _changes_while_it_runs(app: Flask, folder: Path, environment: Mapping[str, str]) -> bool:
-    """Whether it is where an app keeps data: a file that is deleted there has to be gone."""
+    """Whether it contains data of the app: a file that the app deletes must not be served."""
     places = [app.instance_path, environment["RUN_DIR"], environment.get("DATA_DIR")]
     real = folder.resolve()
     return any(real.is_relative_to(Path(place).resolve()) for place in places if place)
@@ -207,7 +207,7 @@ def _reject_exposed(mount: Mount, route: _Route, not_public: list[tuple[str, Pat
             raise Refusal(
                 f"MOUNTS: the static_folder of {_name(route)} in {mount.target} is"
                 f" {str(route.folder)!r}, which holds {what} ({path}), and all files in a static"
-                " folder are public; move what is public into a directory of its own, such as"
+                " folder are public; move the public files into a directory of their own, such as"
                 " 'static', and name that one."
             )
     static.refuse_links_that_lead_out(route.folder)
@@ -226,7 +226,7 @@ def _reject_exposed(mount: Mount, route: _Route, not_public: list[tuple[str, Pat
 
 
 def _not_public(app: Flask, environment: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
-    """What has to stay private, with a word for it."""
+    """Private files and directories, each with its name in an error."""
     for module in list(sys.modules.values()):
         if isinstance(file := getattr(module, "__file__", None), str):
             yield "code", Path(file).resolve()

@@ -1,9 +1,9 @@
-"""The one way in which this bundle says no."""
+"""The error of all commands."""
 
 
 class Refusal(Exception):
-    """A setting or a machine that nothing may be started with.
+    """A setting or a machine with which a command cannot run.
 
-    The message is what the person at the terminal reads: one sentence that names the setting,
-    its value and the mend. It is printed without a traceback, and the exit status is 2.
+    The message is one sentence with the setting, its value and the fix. It is printed without a
+    traceback, and the exit status is 2.
     """

@@ -1,4 +1,4 @@
-"""The release step: what has to be done once before a new release goes live."""
+"""The release step: RELEASE_COMMAND, once before a new release goes live."""
 
 import os
 import shlex
@@ -12,7 +12,7 @@ from deploy.refusal import Refusal
 def become(knobs: Knobs) -> None:
     """Replace this process by ``RELEASE_COMMAND``; return when there is none.
 
-    It finds what the app finds: its environment, its folder, and the programs beside this Python.
+    It has the app's environment and directory, and the programs of this Python's environment.
 
     Raises:
         Refusal: there is no such program.

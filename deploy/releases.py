@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from deploy.docker import Compose, DockerError, docker
 from deploy.refusal import Refusal
 
-# How many are kept: the live one, and two to go back to.
+# Releases that are kept: the live one, and two for a rollback.
 KEPT = 3
 _RELEASE = re.compile(r"\d{8}-\d{6}")
 
@@ -35,11 +35,11 @@ class Releases:
         return {tag: image for tag, image in sorted(pairs, reverse=True) if _RELEASE.fullmatch(tag)}
 
     def of(self, image: str) -> str:
-        """The release that an image is; empty when it never was one."""
+        """The release of an image; empty if it has none."""
         return next((release for release, found in self.all().items() if found == image), "")
 
-    def before(self, image: str) -> str:
-        """The image of the release before this one.
+    def previous(self, image: str) -> str:
+        """The image of the previous release.
 
         Raises:
             Refusal: there is none.
@@ -54,7 +54,7 @@ class Releases:
         return releases[older[0]]
 
     def find(self, name: str) -> str:
-        """The id of the image that a person means: a release, an image here, or one to pull."""
+        """The id of an image by its release, its name, or its name in a registry."""
         if name in (releases := self.all()):
             return releases[name]
         try:
@@ -64,18 +64,18 @@ class Releases:
             return image_id(name)
 
     def candidate(self) -> str:
-        """The name under which an image is built before it is a release."""
+        """The tag of an image until it is a release."""
         return f"{self._repository}:candidate"
 
-    def point_compose_at(self, image: str) -> None:
-        """Let `docker compose up` start this image."""
+    def promote(self, image: str) -> None:
+        """Make this the image that `docker compose up` starts."""
         docker("tag", image, self._image)
 
     @contextlib.contextmanager
-    def lend_to(self, image: str, live: str) -> Iterator[None]:
-        """Point Compose at an image, and when the block or this process ends, at the live one."""
-        # The shell's input ends with this process, even with SIGKILL. What Docker was doing for it
-        # goes on then, and has to end first.
+    def promoted(self, image: str, live: str) -> Iterator[None]:
+        """Promote an image for the block; then, or when this process exits, the live one again."""
+        # The shell's input is closed when this process exits, even by SIGKILL. A command of Docker
+        # that is running at that moment has to finish first.
         script = 'read -r _ || sleep 3; exec docker tag "$0" "$1"'
         with subprocess.Popen(
             ["sh", "-c", script, live, self._image],
@@ -83,7 +83,7 @@ class Releases:
             start_new_session=True,  # Ctrl-C is for this process
         ) as restoring:
             try:
-                self.point_compose_at(image)
+                self.promote(image)
                 yield
             finally:
                 restoring.communicate(b"now\n")
@@ -91,17 +91,17 @@ class Releases:
             raise DockerError(f"docker tag {live} {self._image} failed")
 
     def keep(self, image: str) -> str:
-        """Make an image that went live a release, and return which."""
+        """Tag an image that went live as a release, and return that."""
         release = self.of(image)
         if not release:
             release = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
             docker("tag", image, f"{self._repository}:{release}")
         return release
 
-    def let_old_ones_go(self, live: str) -> None:
-        """Remove all but the newest ones and this one, which is live.
+    def prune(self, live: str) -> None:
+        """Remove all releases but the newest ones and the live one.
 
-        No container may run one of them any more: Docker would refuse.
+        No container may use them, or Docker fails.
         """
         for old in list(self.all())[KEPT:]:
             if old != live:

@@ -1,8 +1,8 @@
-"""Rollout and rollback in containers, without a lost request.
+"""Rollout and rollback of containers, without dropped requests.
 
-It only starts one container more, waits, and stops the old one: who serves is decided by the
-instances themselves (see ``promotion``). Whatever goes wrong before the new one is live and
-healthy leaves the old one as it was.
+A rollout starts another container, waits until it is live and healthy, and stops the old one. The
+instances promote themselves (see ``promotion``). A failure before that leaves the old one
+untouched.
 """
 
 import contextlib
@@ -18,25 +18,24 @@ from deploy.docker import Compose, Container, DockerError, docker, live_socket
 from deploy.refusal import Refusal
 from deploy.releases import Releases, image_id
 
-# Seconds between two looks at a container that is starting.
-_PAUSE = 0.25
+# Seconds between two polls of a container that is starting.
+_POLL_INTERVAL = 0.25
 
 
 class RolloutError(Exception):
-    """A new release that does not work. The one that was live still is."""
+    """A rollout failed. The old release is still live."""
 
 
 def rollout(image: str | None, timeout: float) -> None:
-    """Bring a new release live.
+    """Roll out a new release.
 
     Args:
-        image: its tag, id or release; None builds it from this folder.
-        timeout: seconds that the release step may take, and then the start until it is healthy and
-            live.
+        image: its tag, id or release; None builds it from the checkout.
+        timeout: seconds for the release step, and for the start until it is healthy and live.
 
     Raises:
-        RolloutError: it does not work.
-        Refusal: another rollout is under way, or `check` finds an error.
+        RolloutError: the new release failed.
+        Refusal: another rollout is running, or `check` finds a blocking error.
     """
     compose = Compose()
     with _only_one(compose.name):
@@ -45,7 +44,7 @@ def rollout(image: str | None, timeout: float) -> None:
             new = releases.find(image)
         else:
             _say("Building the image")
-            # Under a name of its own, so that `docker compose up` still starts what is live.
+            # With a tag of its own: `docker compose up` still starts the live release.
             compose.run("build", "app", image=releases.candidate(), show=True)
             new = image_id(releases.candidate())
         check.abort_on_errors(containers.look_at(compose), check.report)
@@ -60,25 +59,25 @@ def rollout(image: str | None, timeout: float) -> None:
 
 
 def rollback(timeout: float) -> None:
-    """Bring the release before the live one back. Nothing is built, and no command is run.
+    """Roll back to the previous release, without a build or a release step.
 
     Args:
-        timeout: seconds it may take until it is healthy and live.
+        timeout: seconds until it is healthy and live.
 
     Raises:
-        RolloutError: it does not work.
-        Refusal: another rollout is under way, or there is no earlier release.
+        RolloutError: it failed.
+        Refusal: another rollout is running, or there is no previous release.
     """
     compose = Compose()
     with _only_one(compose.name):
         releases, live = Releases(compose), compose.live()
         if not live:
             raise Refusal("nothing is live here; start a release with: python -m deploy rollout")
-        _replace(compose, releases, live, releases.before(live.image), timeout)
+        _replace(compose, releases, live, releases.previous(live.image), timeout)
 
 
 def _release(compose: Compose, image: str, timeout: float) -> None:
-    """Run the release step in a container of its own, of which nothing is left."""
+    """Run the release step in a container of its own, and remove that."""
     name = f"{compose.name}-release-step"
     with contextlib.suppress(DockerError):
         docker("rm", "--force", name)  # of a rollout that was killed
@@ -95,14 +94,14 @@ def _release(compose: Compose, image: str, timeout: float) -> None:
 def _replace(
     compose: Compose, releases: Releases, live: Container | None, image: str, timeout: float
 ) -> None:
-    """Serve an image instead of the live container's."""
-    # With none live, what there is does not answer; with one, it is left from a killed rollout.
+    """Replace the live container by one of another image."""
+    # Containers that are not live are leftovers of a killed rollout, or down.
     for container in compose.containers():
         if not live or container.id != live.id:
             _say(f"Removing {container.name}, which is not live")
             container.remove()
     if not live:
-        releases.point_compose_at(image)
+        releases.promote(image)
         _say("Starting everything, since nothing is live")
         wait = "--wait", "--wait-timeout", f"{math.ceil(timeout)}"
         compose.run("up", "--detach", *wait, show=True)
@@ -116,24 +115,24 @@ def _replace(
         new.start()
         _wait(new, timeout)
     except BaseException:
-        # Healthy for its own eyes but not for Docker's: it may have become live already.
+        # It may have gone live before Docker's healthcheck failed.
         if live_socket(live) != f"{live.instance}.sock":
             live.execute("python", "-m", "deploy", "promote")
-        new.remove(at_once=True)
+        new.remove(force=True)
         raise
-    releases.point_compose_at(image)
+    releases.promote(image)
     release = releases.keep(image)
-    _say(f"Release {release} is live; {live.name} finishes what it has begun")
+    _say(f"Release {release} is live; {live.name} drains")
     live.remove()
-    _say(f"{live.name} is gone")
+    _say(f"{live.name} has stopped")
     _publish_again(compose, live, new)
-    releases.let_old_ones_go(release)
+    releases.prune(release)
 
 
 def _publish_again(compose: Compose, old: Container, new: Container) -> None:
-    """Lay the static files out again, since the old container could write there until now.
+    """Publish the static files again, since the old container could write to them until now.
 
-    Files with fingerprints, for pages that were loaded before, come from its image.
+    Fingerprinted files of pages that were loaded before are copied from its image.
     """
     publish = "python", "-m", "deploy", "publish"
     try:
@@ -143,25 +142,25 @@ def _publish_again(compose: Compose, old: Container, new: Container) -> None:
         try:
             compose.run("run", "--rm", "--no-deps", "-T", *command, image=old.image)
         except DockerError:
-            _say("The release before cannot be loaded any more, so its static files are gone")
+            _say("The previous release cannot be loaded, so its static files are removed")
         docker("exec", new.id, *publish, "--with-previous")
     except DockerError as problem:
-        _say(f"{new.name} cannot lay out its static files again ({problem}); restart it")
+        _say(f"{new.name} cannot publish its static files again ({problem}); restart it")
 
 
 def _create(compose: Compose, releases: Releases, live: Container, image: str) -> Container:
-    """Make a container of an image. Compose's own tag names that image just meanwhile."""
+    """Create a container of an image, to which Compose's tag points for this moment."""
     before = {container.id for container in compose.containers()}
-    with releases.lend_to(image, live.image):
+    with releases.promoted(image, live.image):
         compose.run("create", "--no-build", "--no-recreate", "--scale", "app=2", "app")
     return next(found for found in compose.containers() if found.id not in before)
 
 
 def _wait(new: Container, timeout: float) -> None:
-    """Return when a container is healthy and live.
+    """Wait until a container is healthy and live.
 
     Raises:
-        RolloutError: it is not, and will not be. The end of its log was shown.
+        RolloutError: it failed or timed out. The end of its log is printed.
     """
     end = time.monotonic() + timeout
     problem = ""
@@ -175,22 +174,22 @@ def _wait(new: Container, timeout: float) -> None:
             return
         elif time.monotonic() > end:
             problem = f"it was not healthy and live within {timeout:g} seconds"
-        time.sleep(_PAUSE)
-    print(new.last_words(), file=sys.stderr)
-    if "not" in problem and (answer := new.execute("python", "-m", "deploy", "health")):
-        print(answer, file=sys.stderr)
+        time.sleep(_POLL_INTERVAL)
+    print(new.logs(), file=sys.stderr)
+    if "not" in problem and (output := new.execute("python", "-m", "deploy", "health")):
+        print(output, file=sys.stderr)
     raise RolloutError(f"The new release does not work: {problem}. The old one still serves.")
 
 
 @contextlib.contextmanager
 def _only_one(project: str) -> Iterator[None]:
-    """Keep every other rollout of this project on this machine out, whoever types it.
+    """Lock this project against other rollouts on this machine, of any user.
 
-    The lock is an address of a unix socket without a file. All users share these, and the kernel
-    frees it when the process ends, in whatever way.
+    The lock is an abstract unix socket. All users share their namespace, and the kernel frees it
+    when the process exits.
 
     Raises:
-        Refusal: another one is under way.
+        Refusal: another rollout is running.
     """
     with socket.socket(socket.AF_UNIX) as lock:
         try:
@@ -206,5 +205,5 @@ _begin = time.monotonic()
 
 
 def _say(text: str) -> None:
-    """Tell what is done, with the seconds since the beginning."""
+    """Print progress, with the seconds since the start."""
     print(f"{time.monotonic() - _begin:6.1f} s  {text}", flush=True)

@@ -1,6 +1,6 @@
-"""nginx and uWSGI on this machine, in the foreground: ``make serve``.
+"""``make serve``: nginx and uWSGI on this machine, in the foreground.
 
-What is here gets the place ready; ``site`` runs the two.
+This module prepares RUN_DIR; ``site`` runs the two programs.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
 from deploy.site import Site
 
-# What each start begins anew, in RUN_DIR.
+# Directories in RUN_DIR that each start empties.
 _EMPTIED = ("sockets", "static")
 
 
@@ -60,7 +60,7 @@ async def _serve(knobs: Knobs, nginx_environment: dict[str, str]) -> int:
             number, (lambda: None) if ignored else site.stop
         )
     async with site.started(nginx_environment):
-        if await site.until(lambda: _answers(knobs)):
+        if await site.until(lambda: _is_up(knobs)):
             for mount in knobs.mounts:
                 print(f"Serving {mount.target} at {_address(knobs)}{mount.prefix}/", flush=True)
             await site.serve()
@@ -70,8 +70,8 @@ async def _serve(knobs: Knobs, nginx_environment: dict[str, str]) -> int:
     return 1
 
 
-def _answers(knobs: Knobs) -> bool:
-    """Whether nginx answers. It was started after the app, so what it says then is the app's."""
+def _is_up(knobs: Knobs) -> bool:
+    """Whether nginx responds. It was started after the app, so the response is the app's."""
     connection = http.client.HTTPConnection(_reachable(knobs), knobs.http_port, timeout=5)
     try:
         connection.connect()
@@ -80,7 +80,7 @@ def _answers(knobs: Knobs) -> bool:
         connection.request("GET", f"{knobs.mounts[0].prefix}/")
         connection.getresponse()
     except TimeoutError:
-        return True  # it took the request: an app that is slow to answer is a served one
+        return True  # nginx has accepted the request: a slow app is up
     except OSError:
         return False
     finally:
@@ -89,7 +89,7 @@ def _answers(knobs: Knobs) -> bool:
 
 
 def _reachable(knobs: Knobs) -> str:
-    """An address to reach this machine at: 0.0.0.0 and :: mean all of them."""
+    """An address that clients can use in place of 0.0.0.0 or ::."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(knobs.http_address, knobs.http_address)
 
 
@@ -104,7 +104,7 @@ def _address(knobs: Knobs) -> str:
 
 
 def refuse_port_in_use(knobs: Knobs, name: str = "HTTP_PORT") -> None:
-    """Try the address that is to be served, at the port that this knob names.
+    """Try to bind the listen address, with the port of this setting.
 
     Raises:
         Refusal: something else listens there, or it is not an address of this machine.
@@ -124,34 +124,34 @@ def refuse_port_in_use(knobs: Knobs, name: str = "HTTP_PORT") -> None:
 
 
 def unwritable(run_dir: Path, reason: str) -> str:
-    """The sentence for a RUN_DIR that this user cannot write to."""
+    """The error for a RUN_DIR that this user cannot write to."""
     return (
-        f"RUN_DIR is {str(run_dir)!r}, which cannot be written ({reason}); name a folder of your"
+        f"RUN_DIR is {str(run_dir)!r}, which cannot be written ({reason}); set a directory of your"
         " own."
     )
 
 
 def refuse_foreign(run_dir: Path) -> None:
-    """Keep out of a folder such as /etc, whose ``nginx`` is not ours to empty.
+    """Reject a RUN_DIR such as /etc, whose ``nginx`` must not be emptied.
 
     Raises:
-        Refusal: it is one.
+        Refusal: it contains directories that no `serve` has created.
     """
     for name in ("nginx", *_EMPTIED):
         if (run_dir / name).exists() and not (run_dir / "lock").exists():
             raise Refusal(
-                f"RUN_DIR is {str(run_dir)!r}, which has a {name!r} of somebody else in it;"
-                " name a folder that can be emptied."
+                f"RUN_DIR is {str(run_dir)!r}, which contains a {name!r} of another program;"
+                " set a directory that can be emptied."
             )
 
 
 def refuse_shared(run_dir: Path) -> None:
-    """Keep out of what other users may have prepared, with a lock, links or sockets of theirs.
+    """Reject a RUN_DIR that other users may have prepared, with a lock, links or sockets.
 
     Raises:
-        Refusal: RUN_DIR, or a directory or link on the way to it, can be another user's.
+        Refusal: another user can own RUN_DIR, or a directory or link in its path.
     """
-    # The checkout's owner could change the code as well.
+    # The owner of the checkout can change the code as well.
     trusted = {0, os.geteuid(), PROJECT.stat().st_uid}
     for path in {run_dir, run_dir.resolve()}:
         for entry in (path, *path.parents):
@@ -173,10 +173,10 @@ def refuse_shared(run_dir: Path) -> None:
 
 @contextlib.contextmanager
 def own_run_dir(run_dir: Path) -> Iterator[None]:
-    """Make ``run_dir`` ready for this start, and keep others out of it until the block ends.
+    """Prepare and lock ``run_dir`` for the block.
 
     Raises:
-        Refusal: another one serves from it, it has other things in it, or it cannot be written.
+        Refusal: it is locked, contains directories of other programs, or cannot be written to.
     """
     try:
         refuse_shared(run_dir)
@@ -187,7 +187,7 @@ def own_run_dir(run_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise Refusal(unwritable(run_dir, error.strerror)) from None
     with lock:
-        # A server that takes this process's place goes on holding it.
+        # `exec` keeps the lock.
         os.set_inheritable(lock.fileno(), True)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -196,15 +196,15 @@ def own_run_dir(run_dir: Path) -> Iterator[None]:
                 f"RUN_DIR is {str(run_dir)!r}, where another one is being served;"
                 " stop that, or give this one a RUN_DIR and an HTTP_PORT of its own."
             ) from None
-        # With the lock held, what lies here is a leftover of one that was killed.
+        # Leftovers of a killed server: this process has the lock.
         for name in _EMPTIED:
             shutil.rmtree(run_dir / name, ignore_errors=True)
-        # Whoever may write to a socket in it can run code: 0750, this user and its group.
+        # Write access to a socket is code execution: 0750, for this user and its group.
         (run_dir / "sockets").mkdir(mode=0o750)
         (run_dir / "static").mkdir()
         try:
             yield
         finally:
-            # Nobody listens on what is left of these.
+            # No process listens on them.
             shutil.rmtree(run_dir / "sockets", ignore_errors=True)
             (run_dir / "control").unlink(missing_ok=True)

@@ -1,9 +1,9 @@
-"""nginx and uWSGI, run by one process on this machine.
+"""Supervisor of nginx and uWSGI on this machine.
 
-Two programs are started and watched, nothing more. When either ends, so does the other. A rollout
-starts one more uWSGI, waits until that is live, and stops the old one. When asked to stop, nginx
-goes first and finishes what it has accepted, then uWSGI does the same. (A ready-made supervisor
-sends everybody SIGTERM at once, on which nginx drops its requests.)
+When one of the two exits, the other is stopped. A rollout starts a second uWSGI, waits until it is
+live, and stops the old one. A graceful shutdown stops nginx first, which finishes in-flight
+requests, and then uWSGI. Generic supervisors send SIGTERM to both at once, on which nginx drops
+requests.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ from deploy import knobs as knobs_module
 from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
 
-# Seconds between two looks at a server that is starting.
-_PAUSE = 0.05
+# Seconds between two polls of a server that is starting.
+_POLL_INTERVAL = 0.05
 
 
 class Site:
-    """nginx, and the uWSGI that it asks. During a rollout there are two of those."""
+    """nginx and uWSGI. During a rollout there are two uWSGIs."""
 
     def __init__(self, knobs: Knobs) -> None:
         self._knobs = knobs
@@ -39,12 +39,12 @@ class Site:
         self._front: _Server | None = None
 
     def stop(self) -> None:
-        """Ask it to stop."""
+        """Request a stop."""
         self._asked.set()
 
     @property
     def asked_to_stop(self) -> bool:
-        """Whether somebody did."""
+        """Whether a stop was requested."""
         return self._asked.is_set()
 
     @contextlib.asynccontextmanager
@@ -58,46 +58,46 @@ class Site:
                 )
             yield
         finally:
-            systemd.notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={2 * self._patience():.0f}000000")
+            systemd.notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={2 * self._stop_timeout():.0f}000000")
             if self._front:
-                await self._front.stop(signal.SIGQUIT, self._patience())
+                await self._front.stop(signal.SIGQUIT, self._stop_timeout())
             for app in self._apps:
-                await app.stop(signal.SIGTERM, self._patience())
+                await app.stop(signal.SIGTERM, self._stop_timeout())
 
     async def until(self, condition: Callable[[], bool]) -> bool:
-        """Wait until it is true. False if a server ends before that, or somebody asks to stop."""
+        """Wait until it is true. False if a server exits or a stop is requested before."""
         while not self._over():
             if await asyncio.to_thread(condition):
                 return True
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_POLL_INTERVAL)
         return False
 
     async def serve(self) -> None:
-        """Take rollouts, until a server ends or somebody asks to stop."""
+        """Serve rollouts, until a server exits or a stop is requested."""
         async with await control.listen(self._knobs.run_dir, self.rollout):
             systemd.notify("READY=1")
             asked = asyncio.create_task(self._asked.wait())
             while not self._over():
-                # The app that is live may be another one by then: that was a rollout.
+                # After a rollout, another app is live.
                 ends = self._live.ended, self._front.ended, asked
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
 
     async def rollout(self, timeout: float, say: control.Say) -> None:
-        """Serve what now lies in this folder, with the knobs as they now are.
+        """Roll out the current state of the checkout and the settings.
 
         Args:
-            timeout: seconds that each step may take: the preflight, the release step, and the
-                start of the new instance until it is live.
-            say: tells people what is going on.
+            timeout: seconds for each step: the preflight, the release step, and the start of the
+                new instance until it is live.
+            say: reports progress.
 
         Raises:
-            Refusal: it does not work. The old instance serves as before.
+            Refusal: it failed. The old instance still serves.
         """
         knobs = knobs_module.read()
         configuration = _configuration(knobs)
         await asyncio.to_thread(check.abort_on_errors, check.before_serving(knobs), say)
         await asyncio.to_thread(nginx.test, knobs, knobs.run_dir)
-        # It ends by itself then, and says where the apps hang.
+        # The preflight then times out first, with a stack trace.
         start_timeout = min(int(knobs.environment["START_TIMEOUT"]), max(1, int(timeout)))
         given = knobs.environment | {"START_TIMEOUT": str(start_timeout)}
         if await _tell("preflight", given, say, start_timeout + 10) == preflight.EACH:
@@ -119,8 +119,8 @@ class Site:
         if _configuration(knobs) != configuration:
             say("nginx reads its new configuration")
             self._front.process.send_signal(signal.SIGHUP)
-        say("The new instance is live; the old one finishes what it has begun")
-        await old.stop(signal.SIGTERM, self._patience())
+        say("The new instance is live; the old one drains")
+        await old.stop(signal.SIGTERM, self._stop_timeout())
         self._apps.remove(old)
 
     async def _start_app(self, knobs: Knobs) -> "_Server":
@@ -142,16 +142,16 @@ class Site:
         servers = filter(None, (self._live, self._front))
         return self.asked_to_stop or any(server.ended.done() for server in servers)
 
-    def _patience(self) -> int:
-        """Seconds after which a server that was asked to stop is stopped all the same."""
+    def _stop_timeout(self) -> int:
+        """Seconds of a graceful shutdown, after which a server is killed."""
         return int(self._knobs.environment["REQUEST_TIMEOUT"]) + 10
 
 
 @dataclass
 class _Server:
-    """A server that was started here, in a session of its own.
+    """A server in a session of its own.
 
-    So Ctrl-C in a terminal reaches this process alone, which then stops them in the right order.
+    Ctrl-C in a terminal reaches only this process, which stops the servers in order.
     """
 
     process: asyncio.subprocess.Process
@@ -160,27 +160,27 @@ class _Server:
 
     @classmethod
     async def start(cls, command: list[str], number: int, name: str = "", **options: Any) -> Self:
-        # The signal that asks it to stop comes from the kernel, too, when this process is killed.
+        # The kernel sends the stop signal when this process is killed.
         command = [*uwsgi.ending_with_this(signal.Signals(number).name[3:]), *command]
         process = await asyncio.create_subprocess_exec(*command, start_new_session=True, **options)
         return cls(process, name, asyncio.create_task(process.wait()))
 
-    async def stop(self, number: int, patience: float) -> None:
-        """Ask it to stop, and wait that many seconds; then let nothing of it be left."""
+    async def stop(self, number: int, timeout: float) -> None:
+        """Send a signal, wait for the exit, and kill what is left."""
         if not self.ended.done():
             self.process.send_signal(number)
-            await asyncio.wait([self.ended], timeout=patience)
-        # A master that was killed leaves workers behind, and nginx's would hold the port.
+            await asyncio.wait([self.ended], timeout=timeout)
+        # Workers of a killed master, which in nginx's case hold the port.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         await self.ended
 
 
 async def _tell(command: str, environment: dict[str, str], say: control.Say, timeout: float) -> int:
-    """Run one of our own commands, say what it says, and return its exit status.
+    """Run a command of this package, report its output, and return its exit status.
 
     Raises:
-        Refusal: it failed, or has not ended after that many seconds.
+        Refusal: it failed or timed out.
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "deploy", command),
@@ -210,5 +210,5 @@ async def _tell(command: str, environment: dict[str, str], say: control.Say, tim
 
 
 def _configuration(knobs: Knobs) -> dict[Path, bytes]:
-    """nginx's configuration, as it was last written."""
+    """nginx's configuration on disk."""
     return {path: path.read_bytes() for path in (knobs.run_dir / "nginx").rglob("*.conf")}

@@ -1,7 +1,7 @@
-"""TMPDIR in a container: a directory on disk for each instance, empty when it starts.
+"""TMPDIR in a container: a directory on disk for each instance, empty at its start.
 
-The volume outlives containers, and all of them may write to it. What an earlier one left there, the
-app would perhaps trust, and it would fill the disk.
+The volume outlives containers, and all of them can write to it. Files of an earlier one would fill
+the disk, and are not trusted.
 """
 
 import fcntl
@@ -13,7 +13,7 @@ from deploy import promotion
 
 
 def own(run_dir: Path, instance: str) -> Path | None:
-    """Make the directory of this instance, and remove those of instances that have ended.
+    """Create the directory of this instance, and remove those of instances that have exited.
 
     Args:
         run_dir: RUN_DIR.

@@ -1,7 +1,7 @@
-"""Static files on disk: laid out for nginx as their URLs name them, with precompressed variants.
+"""The document root of nginx: static files by their URL, with precompressed variants.
 
-nginx needs no knowledge of any app: it looks below one directory for the file that the URL names,
-and asks the app when there is none. Which files these are is decided in ``publishing``.
+nginx serves a file of this directory if the URL names one, and passes all other requests to the
+app. ``publishing`` selects the files.
 """
 
 import contextlib
@@ -22,14 +22,14 @@ from deploy import promotion
 from deploy.knobs import PROJECT
 from deploy.refusal import Refusal
 
-# What is worth compressing: images, fonts and archives are compressed already.
+# Compressible types; images, fonts and archives are compressed already.
 _TEXT = {".css", ".csv", ".html", ".js", ".json", ".map", ".mjs", ".svg", ".txt", ".wasm", ".xml"}
 # Below this a response fits one network packet either way.
 _LEAST = 1024
-# As small as it gets, at a second for each megabyte; and still smaller than gzip's best, at 1 % of
-# that time.
+# Levels of brotli: the highest takes a second for each megabyte; the other takes 1 % of that, and
+# is still smaller than gzip's highest.
 _SMALLEST, _QUICK = 11, 6
-# Where a container of the app keeps what it has laid out: in memory, and seen by no other one.
+# The published files of this container: in memory, and private to it.
 LIST = Path("/tmp/published.json")
 # In a directory with this file nginx responds with 404 to all dotfiles: nginx/mount.conf.template.
 _CLOSED = ".static"
@@ -42,19 +42,19 @@ def lay_out(
     run_dir: Path,
     kept: str = "live",
 ) -> None:
-    """Make the directory that nginx serves anew, and put it in the place of the one before.
+    """Build the document root again, and replace the previous one.
 
-    Everything is copied from the apps' own folders: the app's user may write to the old directory,
-    so nothing in it is trusted, and a file that the apps no longer have is gone. Only while another
-    instance is live, files of its release with a fingerprint in their names stay, for pages that
-    were loaded from it. In containers, a rollout has this done again when the old one is gone.
+    All files are copied from the apps' own directories: the app's user can write to the old
+    document root, so its files are not trusted, and removed files have to be gone. While another
+    instance is live, fingerprinted files of its release are kept, for pages that were loaded from
+    it. In containers, a rollout repeats this when the old container has exited.
 
     Args:
         files: the source of each file, by its path below the directory.
         closed: directories in which all dotfiles are 404s.
         hidden: dotfiles that are 404s.
         run_dir: RUN_DIR.
-        kept: the directory whose files with fingerprints stay.
+        kept: the directory whose fingerprinted files are kept.
     """
     root = run_dir / "static"
     root.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def lay_out(
                 (new / path).chmod(0o644)
         for directory, _, _ in os.walk(new):
             Path(directory).chmod(0o755)
-        # Between the two renames, nginx finds no file and asks the app.
+        # Between the two renames, nginx finds no file and passes requests to the app.
         with contextlib.suppress(FileNotFoundError):
             live.rename(root / f"{new.name}-before")
         new.rename(live)
@@ -84,7 +84,7 @@ def lay_out(
 
 
 def lay_out_previous(files: Mapping[str, str], run_dir: Path) -> None:
-    """Lay out what has a fingerprint in its name, of a release that is no longer live."""
+    """Publish the fingerprinted files of a release that is no longer live."""
     root = run_dir / "static"
     with _only_one(root):
         shutil.rmtree(root / "previous", ignore_errors=True)
@@ -94,21 +94,21 @@ def lay_out_previous(files: Mapping[str, str], run_dir: Path) -> None:
 
 
 def write_list(files: Mapping[str, str], closed: Iterable[str], hidden: Iterable[str]) -> None:
-    """Keep the arguments of ``lay_out``."""
+    """Store the arguments of ``lay_out``."""
     LIST.unlink(missing_ok=True)
     LIST.write_text(json.dumps([dict(files), list(closed), list(hidden)]))
 
 
 def lay_out_again(run_dir: Path, *, with_previous: bool) -> bool:
-    """Do it again in this container, when the one of the release before has ended.
+    """Publish this container's files again, when the container of the previous release has exited.
 
     Args:
         run_dir: RUN_DIR.
-        with_previous: whether `lay_out_previous` was called after that end.
+        with_previous: whether `lay_out_previous` was called after that.
 
     Returns:
-        Whether it is done. If not, files of the release before are there, and have to be laid out
-        first.
+        Whether it is done. If not, there are files of the previous release, which have to be
+        published first.
     """
     files, closed, hidden = json.loads(LIST.read_text())
     if not with_previous:
@@ -124,7 +124,7 @@ def lay_out_again(run_dir: Path, *, with_previous: bool) -> bool:
 
 @contextlib.contextmanager
 def _only_one(root: Path) -> Iterator[None]:
-    """Wait for another instance that is doing the same."""
+    """Wait for another instance that publishes."""
     descriptor = os.open(root, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -134,27 +134,27 @@ def _only_one(root: Path) -> Iterator[None]:
 
 
 def refuse_links_that_lead_out(folder: Path) -> None:
-    """nginx follows no link, but asks the app for what it lacks, and Flask follows them all."""
+    """Reject links out of a static folder: nginx passes them to the app, and Flask follows them."""
     for directory, folders, files in os.walk(folder):
         for name in folders + files:
             path = Path(directory, name)
             if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
                 raise Refusal(
                     f"MOUNTS: {str(path)!r} is a link that leads out of the static folder, so"
-                    " everybody could read what is behind it; put a copy there instead."
+                    " all clients could read its target; replace it by a copy."
                 )
 
 
 def directories(folder: Path) -> Iterator[Path]:
-    """The folder and all directories in it, but for hidden ones."""
-    yield folder  # there or not
+    """The directory and all directories in it, except hidden ones."""
+    yield folder  # even if it does not exist
     for directory, folders, _ in os.walk(folder):
         folders[:] = [name for name in folders if not _is_hidden(name)]
         yield from (Path(directory, name) for name in folders if not _is_link(directory, name))
 
 
 def public_files(folder: Path) -> Iterator[Path]:
-    """Every file that is meant to be seen: no dotfiles, and no links, which may lead outside."""
+    """All files except dotfiles and links, which may lead outside."""
     for directory in filter(Path.is_dir, directories(folder)):
         for file in sorted(directory.iterdir()):
             if not file.name.startswith(".") and file.is_file() and not file.is_symlink():
@@ -162,42 +162,42 @@ def public_files(folder: Path) -> Iterator[Path]:
 
 
 def dotfiles(directory: Path) -> list[str]:
-    """The names of what is hidden in a directory itself."""
+    """The names of the hidden entries of a directory."""
     with contextlib.suppress(OSError):
         return [path.name for path in directory.iterdir() if _is_hidden(path.name)]
     return []
 
 
 def _is_link(directory: str, name: str) -> bool:
-    return Path(directory, name).is_symlink()  # os.walk does not follow it, either
+    return Path(directory, name).is_symlink()  # not followed by os.walk either
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") and name != ".well-known"  # RFC 8615: that is for everybody
+    return name.startswith(".") and name != ".well-known"  # RFC 8615: public
 
 
 @cache
 def _fingerprint() -> re.Pattern[str]:
-    # As nginx recognises it.
+    # nginx's own expression.
     text = (PROJECT / "nginx" / "snippets" / "fingerprints.conf").read_text()
     return re.compile(re.search(r'"~(.*)"$', text, re.MULTILINE)[1])
 
 
 def has_fingerprint(name: str) -> bool:
-    """Whether browsers keep a file of this name for a year."""
+    """Whether a file name is fingerprinted: browsers cache it for a year."""
     return bool(_fingerprint().search(f"/{name}"))
 
 
 def _place(source: Path, target: Path) -> None:
-    # All get the source's time, from which nginx makes ETag and Last-Modified, so that every
-    # machine and every restart responds alike.
-    for suffix, pack in _twins_of(source, _QUICK).items():
+    # Keep the modification time, from which nginx makes ETag and Last-Modified: they are the same
+    # on each machine and after each restart.
+    for suffix, pack in _missing_variants(source, _QUICK).items():
         _copy(source, target.with_name(f"{target.name}{suffix}"), pack)
     _copy(source, target)
 
 
 def _copy(source: Path, target: Path, pack: Callable[[bytes], bytes] | None = None) -> None:
-    """Copy a file, or what is made of it, with its time, for every user to read."""
+    """Copy or compress a file, with its modification time, readable for all users."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if pack:
         target.write_bytes(pack(source.read_bytes()))
@@ -208,13 +208,13 @@ def _copy(source: Path, target: Path, pack: Callable[[bytes], bytes] | None = No
 
 
 def compress(folder: Path) -> int:
-    """Lay compressed twins beside the texts in every folder named ``static``.
+    """Write precompressed variants of the text files in all directories named ``static``.
 
-    It takes its time, and so belongs into the build of an image: ``publish`` finds them there, and
-    makes quickly what is missing.
+    This is slow, and runs in the build of the image. ``publish`` uses existing variants, and makes
+    missing ones at a lower level.
 
     Args:
-        folder: where to look; hidden folders are left out.
+        folder: where to look; hidden directories are skipped.
 
     Returns:
         How many files were compressed.
@@ -222,7 +222,7 @@ def compress(folder: Path) -> int:
     count = 0
     for static in folder.rglob("static"):
         for file in list(public_files(static)):
-            for suffix, pack in _twins_of(file, _SMALLEST).items():
+            for suffix, pack in _missing_variants(file, _SMALLEST).items():
                 _copy(file, file.with_name(f"{file.name}{suffix}"), pack)
                 count += suffix == ".br"
     return count
@@ -232,9 +232,9 @@ def _is_text(source: Path) -> bool:
     return source.suffix in _TEXT and source.stat().st_size >= _LEAST
 
 
-def _twins_of(source: Path, quality: int) -> dict[str, Callable[[bytes], bytes]]:
-    """How to make the twins that are worth having and are not beside it, by their suffix."""
+def _missing_variants(source: Path, quality: int) -> dict[str, Callable[[bytes], bytes]]:
+    """Compressors of the variants that do not exist yet, by their suffix."""
     if not _is_text(source):
         return {}
-    twins = {".gz": gzip.compress, ".br": partial(brotli.compress, quality=quality)}
-    return {s: pack for s, pack in twins.items() if not source.with_name(source.name + s).exists()}
+    packs = {".gz": gzip.compress, ".br": partial(brotli.compress, quality=quality)}
+    return {s: pack for s, pack in packs.items() if not source.with_name(source.name + s).exists()}

@@ -1,4 +1,4 @@
-"""Which releases run, which of them is live, and what they do."""
+"""``status``: the running releases, which one is live, and the state of their workers."""
 
 import json
 from collections.abc import Iterable
@@ -16,11 +16,11 @@ _COLUMNS = ("RELEASE", "INSTANCE", "STATE", "LIVE SINCE", "WORKERS", "BUSY", "RE
 def show_host(run_dir: Path) -> None:
     """Print a table of the instances on this machine."""
     found = instances.look(run_dir / "sockets")
-    _table(("this folder", one.name, "running", *_doing(one)) for one in found)
+    _table(("this checkout", one.name, "running", *_doing(one)) for one in found)
 
 
 def show_containers() -> None:
-    """Print a table of the containers of the app, and which releases there are to go back to."""
+    """Print a table of the containers of the app, and the releases for a rollback."""
     compose = Compose()
     releases = Releases(compose)
     rows = []

@@ -13,11 +13,11 @@ from deploy import debugging
 from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
 
-# uWSGI takes no longer one (bind_to_unix() in its core/socket.c).
+# uWSGI's maximum (bind_to_unix() in core/socket.c).
 _LONGEST_SOCKET_PATH = 102
 _SWITCHES = {"UWSGI_DEBUG", "FLASK_DEBUG"}
-# Files that it may have open. It sets memory aside for as many as the system allows, and looks at
-# each of them when it starts a program; and container engines may allow a billion.
+# Limit of open files. uWSGI allocates memory for each that the system allows, and closes each
+# before it starts a program; container engines may allow a billion.
 _OPEN_FILES = 16_384
 
 
@@ -33,7 +33,7 @@ def command(knobs: Knobs, section: str = "uwsgi") -> list[str]:
         raise Refusal(f"{program} does not exist; install requirements.txt with this Python.")
     mounts = knobs.mounts
     if knobs.debugger:
-        # The app wrapped, and the only place where the wrapper is ever named: see that module.
+        # The wrapped app. No other code names that module.
         mounts = [
             replace(mount, target=f"deploy.worker.debugged:app_{number}")
             for number, mount in enumerate(mounts)
@@ -76,20 +76,20 @@ def variables(knobs: Knobs, instance: str) -> dict[str, str]:
     # uWSGI would tell systemd in the name of the service that it is ready.
     given.pop("NOTIFY_SOCKET", None)
     given.pop("WERKZEUG_DEBUG_PIN", None)  # it is in the private directory
-    # Switched off is not there at all: uWSGI and Flask take note of an empty one, too.
+    # Unset if switched off: uWSGI and Flask also react to an empty variable.
     return {name: text for name, text in given.items() if text or name not in _SWITCHES}
 
 
 def refuse_open_sockets(directory: Path) -> None:
-    """Make sure that only this user and the group it shares with nginx reach its sockets.
+    """Reject a directory of sockets with access for others than this user and its group.
 
-    Whoever may write to one runs code as the app, and whoever may put one there is the app.
+    Write access to a socket is code execution as the app.
 
     Args:
         directory: where the sockets are, or will be.
 
     Raises:
-        Refusal: it belongs to somebody else, or lets others in.
+        Refusal: it belongs to another user, or has access for others.
     """
     try:
         found = directory.lstat()
@@ -107,14 +107,14 @@ def refuse_open_sockets(directory: Path) -> None:
         )
     if found.st_mode & stat.S_IRWXO:
         raise Refusal(
-            f"{directory} has mode {stat.S_IMODE(found.st_mode):04o}, and who can write to a socket"
-            " in it runs code here; close it to others (chmod 2750, or mode=2750 where it is"
+            f"{directory} has mode {stat.S_IMODE(found.st_mode):04o}, and write access to a socket"
+            " in it is code execution; close it to others (chmod 2750, or mode=2750 where it is"
             " mounted)."
         )
 
 
 def ending_with_this(signal_name: str) -> list[str]:
-    """What goes before a command, so that its process gets a signal when this one ends.
+    """The prefix of a command whose process gets a signal when this process exits.
 
     Args:
         signal_name: without SIG. A child of that process does not inherit this.
@@ -131,7 +131,7 @@ def limit_open_files() -> None:
 def become(knobs: Knobs, instance: str, section: str = "uwsgi") -> None:
     """Replace this process by uWSGI, so that a container's or systemd's signals reach it."""
     limit_open_files()
-    # In a container that has one volume for all of RUN_DIR, nobody has made it yet.
+    # Missing in a container with one volume for all of RUN_DIR.
     with contextlib.suppress(OSError):
         (knobs.run_dir / "sockets").mkdir(mode=0o750)
     os.chdir(PROJECT)

@@ -525,7 +525,7 @@ def test_a_run_dir_that_cannot_be_written_is_an_error(bundle: Bundle) -> None:
 
 def test_a_run_dir_of_another_program_is_an_error(bundle: Bundle) -> None:
     (bundle.folder / "etc" / "nginx").mkdir(parents=True)
-    bundle.finds("E070", "RUN_DIR", "somebody else", RUN_DIR=bundle.folder / "etc")
+    bundle.finds("E070", "RUN_DIR", "another program", RUN_DIR=bundle.folder / "etc")
 
 
 def test_a_disk_without_room_for_bodies_is_a_warning(bundle: Bundle) -> None:

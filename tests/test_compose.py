@@ -238,4 +238,4 @@ def test_an_app_that_breaks_later_is_not_healthy(serve: Serve, tmp_path) -> None
     assert asked.returncode == 0
     assert site.ask("/break", method="POST", body=b"now").text == "done"
     asked = site.compose("exec", "-T", "app", "python", "-m", "deploy", "health", check=False)
-    assert (asked.returncode, asked.stderr) == (1, "/: the app answers 500\n")
+    assert (asked.returncode, asked.stderr) == (1, "/: the app responds with 500\n")

@@ -514,7 +514,7 @@ def test_an_address_of_another_machine_is_refused(bundle: Bundle) -> None:
     [
         ("nginx version: nginx/1.18.0", ["nginx 1.18", "too old", "install 1.22 or newer"]),
         ("nginx version: nginx/0.99.1", ["nginx 0.99", "too old", "install 1.22 or newer"]),
-        ("what?", ["does not tell its version", "'what?'", "install nginx anew"]),
+        ("what?", ["does not print its version", "'what?'", "reinstall nginx"]),
     ],
 )
 def test_an_nginx_that_is_too_old_is_refused(
@@ -537,7 +537,7 @@ def test_a_configuration_that_nginx_does_not_accept_is_refused(bundle: Bundle) -
     out, err = process.communicate(timeout=SECONDS)
     assert process.returncode == REFUSED, err
     assert 'unknown directive "nonsense"' in err
-    assert "deploy: nginx refuses its configuration" in err
+    assert "deploy: nginx rejects its configuration" in err
     assert "Starting uWSGI" not in out + err
     bundle.assert_nothing_runs()
 
@@ -563,7 +563,7 @@ def test_a_missing_compiler_is_told_before_anything_is_built(tmp_path: Path) -> 
 def test_a_run_dir_that_cannot_be_made_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     run_dir = str(tmp_path / "file" / "run")
-    bundle.refuses({"RUN_DIR": run_dir}, "RUN_DIR", run_dir, "name a folder of your own")
+    bundle.refuses({"RUN_DIR": run_dir}, "RUN_DIR", run_dir, "set a directory of your own")
 
 
 def test_a_run_dir_too_long_for_a_socket_is_refused(bundle: Bundle, tmp_path: Path) -> None:
@@ -575,7 +575,7 @@ def test_a_run_dir_too_long_for_a_socket_is_refused(bundle: Bundle, tmp_path: Pa
 def test_a_run_dir_that_uwsgi_would_misread_is_refused(bundle: Bundle, character: str) -> None:
     # With a colon, uWSGI would listen on a TCP port, where anybody could run code.
     run_dir = f"{bundle.folder}/a{character}b"
-    bundle.refuses({"RUN_DIR": run_dir}, "RUN_DIR", repr(character), "name another folder")
+    bundle.refuses({"RUN_DIR": run_dir}, "RUN_DIR", repr(character), "name another directory")
 
 
 def planted_directory(path: Path, _bundle: Bundle) -> str:
@@ -674,7 +674,7 @@ def test_a_run_dir_with_a_folder_of_somebody_else_is_refused(
     file.parent.mkdir(parents=True)
     file.touch()
     run_dir = str(tmp_path / "etc")
-    bundle.refuses({"RUN_DIR": run_dir}, "RUN_DIR", run_dir, repr(name), "name a folder")
+    bundle.refuses({"RUN_DIR": run_dir}, "RUN_DIR", run_dir, repr(name), "set a directory")
     assert file.exists()
 
 

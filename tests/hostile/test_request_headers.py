@@ -142,7 +142,7 @@ TRUSTED = {"TRUSTED_PROXIES": "10.0.0.7"}
         ({"PASS_HEADERS": "X_Forwarded_Prefix"}, "write names of headers"),
         (
             {"IDENTITY_HEADERS": "Remote-User", "TRUSTED_PROXIES": "0.0.0.0/1 128.0.0.0/1"},
-            "which could sign in as anybody",
+            "which could sign in as any user",
         ),
     ],
 )

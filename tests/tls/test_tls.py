@@ -299,7 +299,7 @@ def test_a_certificate_that_does_not_fit_its_key_is_refused_at_the_start(
     [
         ({"TLS_KEY": "/dev/null"}, "TLS_KEY is '/dev/null' and the other half"),
         ({"TLS_CERTIFICATE": "missing.pem"}, "missing.pem', which cannot be read"),
-        ({"TLS_KEY": "a;b"}, "nginx does not take ';' for a part of a name"),
+        ({"TLS_KEY": "a;b"}, "nginx does not support ';' in the name of a file"),
         ({"HTTPS_PORT": "0"}, "HTTPS_PORT is '0'; write a whole number from 1 to 65535"),
         ({"HSTS_SECONDS": "1y"}, "HSTS_SECONDS is '1y'; write a whole number"),
         ({"SECURITY_HEADERS": "X-Frame-Option"}, "SECURITY_HEADERS has 'X-Frame-Option'"),
@@ -328,7 +328,7 @@ def test_the_certificate_to_try_it_with_is_one_command(serve: Serve) -> None:
         made = subprocess.run(command, **options, check=True)
         assert (maker.folder / "secrets").stat().st_mode & 0o777 == 0o700
         again = subprocess.run(command, **options, check=False)
-        assert (again.returncode, "is there already" in again.stderr) == (2, True)
+        assert (again.returncode, "exists already" in again.stderr) == (2, True)
         knobs = dict(line.split("=", 1) for line in made.stdout.splitlines())
         site = serve("host", beside=maker, WORKERS=1, HTTPS_PORT=free_port(), **knobs)
         trusting = ssl.create_default_context(cafile=knobs["TLS_CERTIFICATE"])
