@@ -1,9 +1,8 @@
 #!/bin/sh
-# Fill in the knobs and become nginx: start.sh DIRECTORY [NGINX OPTIONS]
+# Render nginx's configuration and run nginx: start.sh DIRECTORY [NGINX OPTIONS]
 #
-# The knobs come from the environment, checked before (python -m deploy). DIRECTORY is where nginx
-# runs: `sockets` and `static` in it come from the app, `acme` from an ACME client; `nginx` and
-# `spool` are made here.
+# The settings come from the environment. DIRECTORY is nginx's prefix: `sockets` and `static` in it
+# come from the app, `acme` from an ACME client; `nginx` and `spool` are created here.
 set -eu
 
 source=$(cd "$(dirname "$0")" && pwd)
@@ -13,13 +12,13 @@ shift
 # shellcheck source=nginx/settings.sh
 . "$source/settings.sh"
 
-rm -rf nginx/*  # but not the folder itself, which may be a mount
+rm -rf nginx/*  # not the directory itself, which may be a mount
 mkdir -p nginx/modules nginx/mounts nginx/mode nginx/client-limits nginx/cache nginx/encodings \
     nginx/servers spool
 cp -R "$source/." nginx/
 cd nginx
 
-# fill_in TEMPLATE RESULT: only these names are replaced, nginx's own variables stay.
+# fill_in TEMPLATE RESULT: replaces these names only, not nginx's own variables.
 fill_in() {
     # shellcheck disable=SC2016  # names for envsubst, not for this shell
     envsubst '$LISTEN $SERVER_NAMES $MAX_BODY_SIZE $REQUEST_TIMEOUT $MOUNT $DEBUG_PASSWORD_FILE
@@ -36,9 +35,9 @@ fi
 
 case $(echo "$UWSGI_DEBUG" | tr '[:upper:]' '[:lower:]') in
 1 | true | yes | on)
-    # Whoever looks into a stopped request takes more time than any request should.
+    # A request at a breakpoint must not time out.
     export REQUEST_TIMEOUT=86400
-    CACHE_SIZE=0  # and wants to see each change at once
+    CACHE_SIZE=0  # show changes at once
     cp modes/debugger-access-log.conf snippets/access-log.conf
     if [ -n "$DEBUG_ALLOW" ]; then
         for network in $DEBUG_ALLOW; do echo "allow $network;"; done >mode/allow.conf
@@ -81,10 +80,10 @@ case $(echo "$PROXY_PROTOCOL" | tr '[:upper:]' '[:lower:]') in
     ;;
 esac
 
-# /dev/null, or what Docker makes of it, is no certificate.
+# /dev/null (a character device, in Docker too) is no certificate.
 if [ -c "$TLS_CERTIFICATE" ]; then tls=no; else tls=yes; fi
 
-# No name given is any name: this server is then the only one, and gets what others would.
+# Without SERVER_NAMES, this server is the default one and accepts any name.
 if [ -n "$SERVER_NAMES" ]; then
     fill_in unknown-names.conf servers/unknown-names.conf
 else
@@ -92,7 +91,7 @@ else
 fi
 
 : >security-headers.conf
-send_header() {  # from the variable of its name, which is empty where there is nothing to send
+send_header() {  # from the variable of its name; nginx omits empty headers
     echo "add_header $1 \$$(echo "$1" | tr 'A-Z-' 'a-z_') always;" >>security-headers.conf
 }
 for name in $SECURITY_HEADERS; do send_header "$name"; done
@@ -103,25 +102,24 @@ fi
 
 if [ $tls = yes ]; then
     case $built in
-    # HTTP/2 was a word of `listen` before it got a directive of its own.
+    # HTTP/2 was a parameter of `listen` before nginx 1.25.1.
     *nginx/1.2[2-4].*) LISTEN_TLS="$LISTEN_TLS ssl http2" ;;
     *) LISTEN_TLS="$LISTEN_TLS ssl" && echo "http2 on;" >mode/http2.conf ;;
     esac
     TLS_GROUPS=X25519:prime256v1:secp384r1
     case $built in
     *'OpenSSL 3.'[0-4].*) ;;
-    # What is recorded today should not be readable with a quantum computer either.
+    # Post-quantum key exchange, against recorded traffic.
     *) TLS_GROUPS=X25519MLKEM768:$TLS_GROUPS ;;
     esac
-    # This is the port that clients see. In a container nginx listens at another one.
+    # The public port. In a container nginx listens at another one.
     HTTPS_PORT_IN_URL=:$HTTPS_PORT
     if [ "$HTTPS_PORT" = 443 ]; then HTTPS_PORT_IN_URL=; fi
     export LISTEN_TLS TLS_GROUPS HTTPS_PORT_IN_URL LISTEN_APP="$LISTEN_TLS"
 
     fill_in modes/tls-server.conf mode/tls-server.conf
     fill_in modes/redirect-to-tls.conf servers/redirect-to-tls.conf
-    # Kept apart until there is a certificate: an ACME client may be about to get the first one,
-    # and for that the plain port is all it needs.
+    # Not active until there is a certificate: an ACME client gets the first one over plain HTTP.
     mkdir with-certificate
     fill_in modes/tls.conf with-certificate/tls.conf
     fill_in server.conf with-certificate/server.conf
@@ -142,11 +140,11 @@ fi
 : >trusted-proxies.geo
 for proxy in $TRUSTED_PROXIES; do
     echo "set_real_ip_from $proxy;" >>trusted-proxies.conf
-    # The PROXY protocol speaks of connections. The headers in them are the client's own.
+    # With the PROXY protocol, forwarded headers are the client's own.
     if [ $proxies_send_headers = yes ]; then echo "$proxy 1;" >>trusted-proxies.geo; fi
 done
 
-# Headers that nginx drops otherwise: PASS_HEADERS from any client, IDENTITY_HEADERS from proxies.
+# Dropped headers to pass: PASS_HEADERS from any client, IDENTITY_HEADERS from trusted proxies.
 : >let-through.conf
 : >let-through-maps.conf
 variables=
@@ -187,8 +185,8 @@ if [ $outside = yes ]; then cp outside.conf mounts/; fi
 
 cd ..
 
-# Have nginx read its certificate again soon after it was renewed. Requests under way are finished,
-# and nginx keeps the certificate it has if the new one does not fit its key.
+# Reload nginx when its certificate is renewed. In-flight requests are finished, and nginx keeps the
+# old certificate if the new one does not match its key.
 follow_certificate() {
     seen=$1
     while sleep 5 && kill -0 $$ 2>/dev/null; do
@@ -204,20 +202,20 @@ certificate() {
     stat --dereference --format '%i %s %.Y' "$TLS_CERTIFICATE" "$TLS_KEY" 2>/dev/null || :
 }
 case " $* " in
-*" -t "*) ;;  # only a test
+*" -t "*) ;;  # test only
 *)
-    # The cache among it: an earlier app, perhaps a compromised one, said what is in it.
-    find spool -type f -delete  # not its directories: another nginx may be using them
+    # Includes the cache, which an earlier, perhaps compromised, app has filled.
+    find spool -type f -delete  # not its directories, which another nginx may use
     if [ $tls = yes ]; then follow_certificate "$(certificate)" & fi
     ;;
 esac
 
-# nginx writes whole request lines into its error log, so that passes a filter. This shell stays
-# between the two: the filter has the last lines to write when nginx has ended.
+# nginx's error log contains whole request lines, so it passes a filter. This shell stays their parent:
+# the filter writes the last lines when nginx has exited.
 mkfifo nginx/error-log
 sed -n -f nginx/error-log.sed <nginx/error-log &
 filter=$!
-# -e: what goes wrong before the configuration is read goes there, too.
+# -e: also for errors before the configuration is read.
 nginx -e stderr -p "$PWD/" -c nginx/nginx.conf "$@" 2>nginx/error-log &
 nginx=$!
 for signal in HUP INT QUIT TERM USR1 WINCH; do
@@ -225,14 +223,14 @@ for signal in HUP INT QUIT TERM USR1 WINCH; do
     trap "kill -$signal $nginx 2>/dev/null || :" $signal
 done
 
-# `wait` ends with each signal, too.
+# `wait` also returns after each signal.
 while
     status=0
     wait $nginx || status=$?
     kill -0 $nginx 2>/dev/null
 do :; done
 
-# Workers that outlive a killed master would keep the filter from its end: it has two seconds.
+# Workers of a killed master keep the filter's input open: wait two seconds.
 left=40
 while [ $left -gt 0 ] && kill -0 $filter 2>/dev/null; do
     sleep 0.05

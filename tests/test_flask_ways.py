@@ -36,7 +36,7 @@ def test_flask_routes_lists_the_pages() -> None:
 
 
 def test_flask_run_serves_the_app_and_debugs_it(flask_run: HostSite) -> None:
-    assert "Your app answers" in flask_run.ask("/").text
+    assert "Your app works" in flask_run.ask("/").text
     assert "Werkzeug Debugger" in flask_run.ask("/boom").text
 
 
@@ -50,7 +50,7 @@ def test_the_test_client_needs_no_server(made) -> None:
 
 def test_dev_serves_the_first_app_with_the_debugger_and_reloads_it(serve: Serve) -> None:
     site = serve("host", command="dev")
-    assert "Your app answers" in site.ask("/").text
+    assert "Your app works" in site.ask("/").text
     assert "Werkzeug Debugger" in site.ask("/boom").text
     assert "Restarting with" in site.logs(), "there is no reloader"
 
@@ -65,7 +65,7 @@ def test_local_serves_at_the_mount_and_nowhere_else(serve: Serve) -> None:
     for outside in ("/", "/pathology", "/PATH/"):
         answer = site.ask(outside)
         assert answer.status >= 400
-        assert b"Your app answers" not in answer.body
+        assert b"Your app works" not in answer.body
     assert "LookupError: nothing here catches this" in site.ask("/plain/raise").text
 
 

@@ -29,8 +29,8 @@ from .forms import NameForm
 
 CHUNK = 64 * 1024  # bytes read at a time from an upload
 INSPECTED = 16 * 1024 * 1024  # bytes of body that the inspector holds in memory
-FRESH = 10  # seconds for which everybody gets one copy of a page
-STALE = 60  # and seconds for which an old one is better than waiting
+FRESH = 10  # max-age of the cached page, in seconds
+STALE = 60  # its stale-while-revalidate, in seconds
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 Number = TypeVar("Number", int, float)
@@ -69,17 +69,17 @@ def upload() -> str:
 
 @bp.post("/upload")
 def receive() -> ResponseReturnValue:
-    """Answer the size (bytes) and SHA-256 of a file, or of a raw body, as JSON.
+    """Return size and SHA-256 of a file, or of a raw body, as JSON.
 
-    A ``multipart/form-data`` body holds it in the field ``file``; any other
-    content type is the file itself. There is no CSRF token, which a raw body
-    could not carry: nothing is kept and no session is read, so there is nothing
-    that a forged request could gain. An upload that does something needs one.
+    A ``multipart/form-data`` body has it in the field ``file``; with any other
+    content type the body is the file. There is no CSRF token, which a raw body
+    cannot contain: the view stores nothing and reads no session, so a
+    cross-site request has no effect. An upload with effects needs a token.
     """
     if request.mimetype != "multipart/form-data":
         return digest(request.stream)
     if not (file := request.files.get("file")):
-        refuse("The upload has no file in its field 'file'.")
+        bad_request("The upload has no file in its field 'file'.")
     return digest(file.stream)
 
 
@@ -109,11 +109,11 @@ def events() -> Response:
 
 @bp.get("/copy")
 def copy() -> Response:
-    """Show when this page was made, and let nginx show the same copy to everybody for a while."""
+    """Show when this page was made, and let nginx cache it."""
     response = make_response(render_template("copy.html", made=datetime.now(UTC), seconds=FRESH))
     response.cache_control.public = True
     response.cache_control.max_age = FRESH
-    # Whoever comes later still gets the old copy, while one request fetches the next.
+    # Later clients get the stale page at once, while one request revalidates it.
     response.cache_control.stale_while_revalidate = STALE
     return response
 
@@ -121,7 +121,7 @@ def copy() -> Response:
 @bp.route("/inspect", methods=METHODS)
 @bp.route("/inspect/<path:rest>", methods=METHODS)
 def inspect(rest: str = "") -> dict[str, Any]:
-    """Answer as JSON what Flask saw of this request.
+    """Return Flask's view of this request as JSON.
 
     A name may come more than once in ``args``, ``form`` and ``files``, so each
     of them holds lists. ``json`` is null for any other content type.
@@ -159,7 +159,7 @@ def inspect(rest: str = "") -> dict[str, Any]:
 
 @bp.get("/archive/<path:folder>/<int:year>")
 def archive(folder: str, year: int) -> dict[str, Any]:
-    """Take a path in the middle of a rule, and answer it with the way back."""
+    """A path converter in the middle of a rule; returns its own URL."""
     return {
         "folder": folder,
         "year": year,
@@ -169,14 +169,14 @@ def archive(folder: str, year: int) -> dict[str, Any]:
 
 @bp.get("/flags/<bool:flag>")
 def flags(flag: bool) -> dict[str, Any]:
-    """Take a truth from the URL, and answer it with the way to its opposite."""
+    """A converter of booleans; returns the URL of the opposite."""
     return {"flag": flag, "opposite": url_for(".flags", flag=not flag)}
 
 
 @bp.get("/boom")
 def boom() -> str:
     """Fail, with something for a debugger to look at."""
-    visitor = request.args.get("visitor", "a stranger")
+    visitor = request.args.get("visitor", "a visitor")
     basket = {"apples": 3, "pears": 2}
     return f"{visitor} pays {price_of_each(basket, guests=0)}"
 
@@ -198,10 +198,10 @@ def wait() -> dict[str, float]:
 
 @bp.app_errorhandler(HTTPException)
 def error(problem: HTTPException) -> BaseResponse:
-    """Show an error in the app's own look, with the headers that belong to it.
+    """An error page of the app, with the headers of the error.
 
-    Flask comes here with an unhandled exception too, as a 500, but lets it
-    through to its debugger when that is on.
+    Flask calls this for unhandled exceptions too, as a 500, but not with its
+    debugger on.
     """
     response = problem.get_response()
     response.data = render_template("error.html", problem=problem)
@@ -221,16 +221,16 @@ def digest(stream: IO[bytes]) -> dict[str, Any]:
 def argument(
     name: str, kind: Callable[[str], Number], default: Number, *, least: int, most: int
 ) -> Number:
-    """A number from the query; one that is none, or out of bounds, is refused."""
+    """A number from the query; 400 if it is invalid or out of range."""
     try:
         value = kind(request.args[name]) if name in request.args else default
     except ValueError:
         value = None
-    if value is None or not least <= value <= most:  # this refuses NaN as well
-        refuse(f"{name} must be a number from {least} to {most}.")
+    if value is None or not least <= value <= most:  # also rejects NaN
+        bad_request(f"{name} must be a number from {least} to {most}.")
     return value
 
 
-def refuse(sentence: str) -> NoReturn:
-    """End the request with 400 and a JSON that says why."""
+def bad_request(sentence: str) -> NoReturn:
+    """Abort with 400 and the reason as JSON."""
     abort(make_response({"error": sentence}, 400))

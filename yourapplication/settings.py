@@ -1,4 +1,4 @@
-"""What the app takes from its environment."""
+"""Settings of the app, from its environment."""
 
 import os
 import secrets
@@ -24,6 +24,6 @@ def secret_key(environ: Mapping[str, str] = os.environ) -> str:
             raise RuntimeError(f"SECRET_KEY_FILE {name!r} cannot be read: {reason}.") from error
         if key:
             return key
-    # Good enough for a first try: nobody can guess it, but each start of the
-    # app makes another one, and that ends every session and every open form.
+    # Secure, but new at each start of the app, which ends all sessions and
+    # invalidates open forms.
     return secrets.token_hex(32)

@@ -1,7 +1,7 @@
-"""Requests that take too long: found from outside, without a part in any request.
+"""Request timeouts, by polling the threads of a worker.
 
-uWSGI's own ``harakiri`` has one clock for a whole worker. With threads, a quick request resets it
-under a stuck one; and when it fires, it takes the healthy ones along.
+uWSGI's own ``harakiri`` has one clock for each worker. With threads, a quick request resets it
+while another one is stuck; and when it fires, it kills healthy requests as well.
 """
 
 import inspect
@@ -26,12 +26,11 @@ class _Seen:
 
 
 class Deadline:
-    """Watches what the threads of this process are at, as far as a look now and then shows it.
+    """Polls the threads of this process for requests that are late.
 
-    A request is late when the app has not returned a response within ``seconds`` of when it was
-    first seen. A response may then take its time: a stream that has begun is not stuck. What
-    cannot be seen is an app that is not written in Python, and code that never lets go of the
-    interpreter.
+    A request is late when the app has not returned a response ``seconds`` after it was first seen.
+    A response that has been returned, such as a stream, is not late. Apps that are not written in
+    Python, and code that never releases the interpreter, are not detected.
     """
 
     def __init__(self, seconds: float) -> None:

@@ -1,7 +1,7 @@
-"""What uWSGI mounts in debug mode: ``app_0``, ``app_1``, ..., the apps in ``MOUNTS``, watched.
+"""The mounts of uWSGI in debug mode: ``app_0``, ``app_1``, ..., the apps in ``MOUNTS``, wrapped.
 
-They are real globals, since uWSGI looks into the module's dictionary. With ``UWSGI_DEBUG`` off,
-nobody imports this.
+They are globals, since uWSGI reads the module's dictionary. This module is imported only with
+``UWSGI_DEBUG``.
 """
 
 import os
@@ -16,12 +16,12 @@ from deploy.worker.handover import Handover
 
 
 def _let_exceptions_out(app: Flask, **_: object) -> None:
-    # As under `flask run --debug`: handlers of an exception's own class, and of Exception, are
-    # the app's behaviour and stay. What would become a 500 page comes to the debugger instead.
+    # As with `flask run --debug`: error handlers of exception classes still run. The debugger
+    # handles what would be a 500.
     app.config["PROPAGATE_EXCEPTIONS"] = True
 
 
-# By signal, so that it reaches every Flask app, however deep in middleware it sits.
+# A signal reaches each Flask app, also one inside of middleware.
 appcontext_pushed.connect(_let_exceptions_out)
 
 _private = debugging.directory(Path(os.environ["SOCKETS"]), os.environ["INSTANCE"])

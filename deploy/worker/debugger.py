@@ -1,14 +1,14 @@
 """Werkzeug's interactive debugger, for any number of uWSGI workers.
 
-A traceback lives in the worker that caught it, and the next command of its page may reach any
-other one. There the stock debugger runs the view again; or it answers with a frame of somebody
-else's request, since it finds frames by ``id()`` and forked workers give out the same ones.
+A traceback is in the worker that caught it, and a command of its page may reach any other one.
+There Werkzeug's debugger runs the view again, or responds with a frame of another user's request,
+since it finds frames by ``id()``, which forked workers share.
 
-Each page carries a *secret*, which the page's own JavaScript sends back with every command. Here
-the secret names the worker and the traceback. A worker that gets a command for another one hands
-it over; a command whose traceback is gone is answered with 410, and never with the app.
+Each page has a *secret*, which its JavaScript sends with every command. Here the secret names the
+worker and the traceback. Another worker forwards the command to it. A command for a traceback that
+no longer exists gets 410, and never reaches the app.
 
-This rests on methods of Werkzeug 3.1 that have public names, but are not documented.
+This depends on methods of Werkzeug 3.1 that have public names, but are not documented.
 """
 
 import gc
@@ -42,7 +42,7 @@ from deploy.worker.handover import Gone, Handover
 
 # Frames a worker keeps. The newest traceback is kept whole, however deep it is.
 FRAMES = 500
-# Tracebacks to let go before their memory is. That stops the worker for a moment: not at each one.
+# Evicted tracebacks between two garbage collections, each of which pauses the worker.
 COLLECT_AFTER = 20
 # Bytes of a failed request's unread body that are kept with its frames.
 BODY = 1024 * 1024
@@ -51,7 +51,7 @@ GUESSES = 10
 # Seconds after which the PIN is asked for again.
 SIGNED_IN = 7 * 24 * 3600
 # Seconds that a command waits for an earlier one on the same traceback.
-PATIENCE = 10
+COMMAND_TIMEOUT = 10
 
 GONE = (
     "This traceback is gone: the worker that kept it has ended, or newer ones took its place."
@@ -63,7 +63,7 @@ class Body:
     """The body of a request. ``detach()`` makes it independent of the server.
 
     uWSGI's own stream belongs to a thread, not to a request: read later, in a console, it would
-    give away the body of another user's request.
+    return the body of another user's request.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -139,7 +139,7 @@ class Tracebacks:
 
 
 class Debugger(DebuggedApplication):
-    """Shows what an app raises, with a console in every frame for whoever has the PIN.
+    """WSGI middleware that shows tracebacks, with a console in each frame for clients with the PIN.
 
     Args:
         app: the app to watch.
@@ -197,7 +197,7 @@ class Debugger(DebuggedApplication):
         return hmac.digest(self.key, text.encode(), "sha256").hex()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer a command, or else let the app answer."""
+        """Execute a command, or pass the request to the app."""
         # Werkzeug decodes %FF, but not a raw byte that is no UTF-8, which may be meant for the app.
         query = quote(environ.get("QUERY_STRING", ""), safe=printable, encoding="latin-1")
         request = Request(environ | {"QUERY_STRING": query}, populate_request=False)
@@ -206,7 +206,7 @@ class Debugger(DebuggedApplication):
             return Response("The URL is too long.", 414)(environ, start_response)
         if request.args.get("__debugger__") != "yes":
             return self.debug_application(environ, start_response)
-        # Whoever types "resource" into a console sends a frame with it.
+        # A console command named "resource" has a frame.
         if request.args.get("cmd") == "resource" and "frm" not in request.args:
             response = self.resource(request)
         else:
@@ -222,17 +222,17 @@ class Debugger(DebuggedApplication):
             return Response(status=404)
 
     def answer_in_owner(self, request: Request) -> Response:
-        """Answer a command, in this worker or in the one that its secret names."""
+        """Execute a command, in this worker or in the one that its secret names."""
         pid = request.args.get("s", "").partition("-")[0]
         try:
             if pid == str(os.getpid()):
-                return self.answer(request)
-            return self.handover.ask(int(pid), request.environ)
+                return self.execute(request)
+            return self.handover.request(int(pid), request.environ)
         except (Gone, ValueError):
             return Response(GONE, 410)
 
-    def answer(self, request: Request) -> Response:
-        """Answer a command about a traceback of this worker."""
+    def execute(self, request: Request) -> Response:
+        """Execute a command for a traceback of this worker."""
         traceback = self.tracebacks.get(request.args.get("s", ""))
         command = request.args.get("cmd", "")
         if traceback is None:
@@ -242,13 +242,13 @@ class Debugger(DebuggedApplication):
         if "frm" not in request.args and command == "pinauth":
             return self.pin_auth(request)
         if "frm" not in request.args and command == "printpin":
-            return Response()  # it was printed at the start; strangers do not write into the log
+            return Response()  # it was printed at the start; clients cannot write to the log
         if not self.check_pin_trust(request.environ):
             return Response("Enter the PIN first; it is in the log, where the app started.", 403)
         frame = traceback.frames.get(request.args.get("frm", 0, int))
         if frame is None:
             return Response(GONE, 410)
-        if not traceback.lock.acquire(timeout=PATIENCE):
+        if not traceback.lock.acquire(timeout=COMMAND_TIMEOUT):
             return Response("An earlier command on this page is still running.", 503)
         try:
             # In a context of its own, or this thread would keep the frame, and lose its stdout.
@@ -282,7 +282,7 @@ class Debugger(DebuggedApplication):
         return response
 
     def debug_application(self, environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
-        """Let the app answer; show and keep what it raises."""
+        """Call the app; keep and show its exceptions."""
         environ = environ.copy()  # uWSGI uses the same dictionary for the next request
         environ["wsgi.input"] = body = Body(environ["wsgi.input"])
         contexts: list[AbstractContextManager] = []
@@ -318,7 +318,7 @@ class Debugger(DebuggedApplication):
         print(shown.render_traceback_text(), end="", file=sys.stderr, flush=True)
         frames = {id(frame): frame for frame in shown.all_frames}
         secret = self.tracebacks.keep(Traceback(frames, contexts))
-        self.handover.listen(self.answer)
+        self.handover.listen(self.execute)
         html = shown.render_debugger_html(
             evalex=self.check_host_trust(environ),
             secret=secret,
@@ -346,7 +346,7 @@ def banner(pin: str, hosts: list[str], environ: Mapping[str, str]) -> str:
     path = mounts.parse(environ["MOUNTS"])[0].prefix
     urls = [f"{scheme}://{host.lstrip('.')}:{environ[port]}{path}/" for host in hosts]
     return (
-        "\n*** UWSGI_DEBUG is on: this instance runs any code for whoever has the PIN. ***\n"
+        "\n*** UWSGI_DEBUG is on: the PIN allows code execution in this instance. ***\n"
         f"*** Debugger PIN: {pin}\n"
         f"*** Consoles work at: {' '.join(urls)}\n"
     )

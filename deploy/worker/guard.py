@@ -1,9 +1,8 @@
-"""What sees to the end of a worker, so that no request is lost with it.
+"""Graceful shutdown and replacement of a worker, without dropped requests.
 
-A worker ends when uWSGI's master asks for it, or when it has become unfit:
-a request in it is stuck, it is too large, or too old, or streams without a client hold its threads.
-A thread waits for each of the two.
-``uwsgi.ini`` loads this with ``import``, before the apps; no request passes through it.
+A worker exits when uWSGI's master requests it, or when it is unfit: a request is stuck, it exceeds
+WORKER_MEMORY or WORKER_LIFETIME, or streams without a client occupy its threads. A thread waits for
+each of the two. ``uwsgi.ini`` imports this before the apps; requests do not pass through it.
 """
 
 import contextlib
@@ -23,10 +22,10 @@ from deploy.worker import background, connections, held, log, settings, threads
 from deploy.worker.deadline import Deadline
 from deploy.worker.streams import Streams
 
-# Seconds between two looks at the requests; and at what keeps a worker from its end.
+# Seconds between two polls of the requests, and of a worker that is draining.
 PAUSE = 0.5
 SHORT_PAUSE = 0.02
-# Seconds that a new worker has to load the apps before the next one may leave.
+# Seconds for a new worker to load the apps before the next one is replaced.
 REST = 10
 # A worker's graceful end, as uwsgi.ini has it; and what asks for it: deploy/patches/children.patch
 # has the master send it.
@@ -48,16 +47,16 @@ def start() -> None:
 
 
 def _end_when_asked() -> None:
-    """Let nothing new arrive, answer what waits in the backlog, and what has begun; then end.
+    """Graceful shutdown: drain the backlog, finish in-flight requests, and exit.
 
-    uWSGI's master kills what takes longer than REQUEST_TIMEOUT (``worker-reload-mercy``).
+    uWSGI's master kills the worker after REQUEST_TIMEOUT (``worker-reload-mercy``).
     """
     uwsgi.wait_for_end()
     for path in settings.PATHS:
-        # This instance's own name. If live.sock points to it, nginx finds nobody there and says
-        # 503; a newer instance, which live.sock points to by now, is left alone.
+        # This instance's own socket. If live.sock links to it, nginx responds with 503. If
+        # live.sock links to a newer instance, that is not affected.
         path.unlink(missing_ok=True)
-    # Twice empty: somebody may have looked the name up just before, and connect just after.
+    # Twice empty: a client may have resolved the path just before, and connect just after.
     for _ in range(2):
         time.sleep(SHORT_PAUSE)
         while connections.backlog():
@@ -67,9 +66,9 @@ def _end_when_asked() -> None:
 
 
 def _end_when_unfit() -> None:
-    """Wait until a request is stuck, or the worker is too large or too old, and then replace it.
+    """Wait until the worker is unfit, and replace it.
 
-    It answers what somebody still waits for, and leaves; uWSGI's master starts another one.
+    It finishes the requests that clients still wait for, and exits; uWSGI's master respawns it.
     """
     deadline, streams = Deadline(settings.REQUEST_TIMEOUT), Streams()
     timer, longest = held.Timer(), settings.REQUEST_TIMEOUT + held.GRACE
@@ -80,13 +79,13 @@ def _end_when_unfit() -> None:
         if accepts:
             timer.renew(longest)
             time.sleep(PAUSE)
-        else:  # while an app is loaded, the interpreter may be held for long
+        else:  # loading an app may hold the interpreter for long
             timer.renew(settings.START_TIMEOUT)
             time.sleep(SHORT_PAUSE)
-            # An app may take all signals for itself while it is loaded.
+            # An app may replace all signal handlers while it is loaded.
             timer.handle()
             uwsgi.catch_end()
-        # With the debugger on, people stop a request to look into it.
+        # With the debugger on, requests stop at breakpoints.
         late = "" if settings.DEBUGGER else "".join(deadline.missed())
         for line in streams.end_lost():
             log.write(f"{line}\n")
@@ -103,12 +102,12 @@ def _end_when_unfit() -> None:
             reason = late or _unfit(time.monotonic() - born)
     log.write(
         f"{reason}Worker {uwsgi.worker_id()} (pid {os.getpid()}) takes no new requests, and is"
-        " replaced when its other ones are answered.\n"
+        " replaced when its other ones are finished.\n"
     )
     _stop_accepting()
     latest = time.monotonic() + deadline.seconds
     finished = threading.Event()
-    time.sleep(SHORT_PAUSE)  # what was just accepted begins
+    time.sleep(SHORT_PAUSE)  # for requests that were just accepted
     # Without a stuck request, uWSGI ends the worker as soon as it can.
     if late:
         threads.start(_finish, finished, deadline, streams)
@@ -128,7 +127,7 @@ def _end_when_unfit() -> None:
 
 
 def _finish(finished: threading.Event, deadline: Deadline, streams: Streams) -> None:
-    """Finish the requests that are not stuck, and what they have started in the background."""
+    """Finish the requests that are not stuck, and their background work."""
     waited = True
     while waited or _awaited(deadline.late + streams.stuck):
         while _awaited(deadline.late + streams.stuck):
@@ -159,8 +158,8 @@ def _memory() -> int:
 
 
 def _in_turn() -> bool:
-    """Whether this worker may leave now: no other one leaves, has left, or is new."""
-    # Opened in this process, and so the lock is this worker's until it ends.
+    """Whether this worker may be replaced now: no other one is being replaced, or new."""
+    # Opened in this process, so the lock is held until it exits.
     folder = os.open(settings.SOCKETS, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -180,9 +179,9 @@ def _has_settled(worker: dict[str, Any]) -> bool:
 
 
 def _stop_accepting() -> None:
-    """Let uWSGI finish what has begun, take nothing new, and end this worker."""
+    """Let uWSGI finish in-flight requests, accept no new ones, and exit."""
     if not _accepts():
-        os._exit(0)  # nothing has begun
+        os._exit(0)  # there are none
     os.kill(os.getpid(), END)
 
 
@@ -209,6 +208,6 @@ def _accepts() -> bool:
 if not settings.LOADED_ONCE:
     start()  # loaded by each worker for itself
 else:
-    # What is there at the fork stays shared memory: the collector would write into all of it.
+    # Memory of before the fork stays shared: a collection would write to all of it.
     postfork(gc.freeze)
     postfork(start)

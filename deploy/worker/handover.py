@@ -1,7 +1,7 @@
-"""How the workers of one uWSGI reach each other: a private directory with a socket for each.
+"""Requests between the workers of one uWSGI: a private directory with a socket for each worker.
 
-It needs nothing that is made before the fork, so it serves prefork and ``lazy-apps`` alike, and
-workers that came later.
+It depends on nothing from before the fork, so it works with prefork and ``lazy-apps``, and with
+respawned workers.
 """
 
 import json
@@ -16,11 +16,11 @@ from werkzeug import Request, Response
 
 
 class Gone(Exception):
-    """The process that was asked does not answer: it has ended, or never was one of ours."""
+    """The worker does not respond: it has exited, or never existed."""
 
 
 class Handover:
-    """What the workers of one uWSGI share, from its start to its end (a reload is no end).
+    """State that the workers of one uWSGI share, from its start to its exit, also across reloads.
 
     Args:
         directory: the private one, made by ``deploy.debugging`` before uWSGI starts.
@@ -44,25 +44,25 @@ class Handover:
         """Begin to count from 1 again."""
         (self.directory / name).unlink(missing_ok=True)
 
-    def listen(self, answer: Callable[[Request], Response]) -> None:
-        """Answer what other workers ask this one, each question in a thread of its own.
+    def listen(self, respond: Callable[[Request], Response]) -> None:
+        """Serve requests of other workers, each in a thread of its own.
 
-        May be called again; only the first call in a process has an effect. It is for workers,
-        not for the master: threads do not survive a fork.
+        Only the first call in a process has an effect. Not in the master: threads do not survive a
+        fork.
         """
         with self._starting:
             if not self._server:
                 path = self.directory / str(os.getpid())
                 path.unlink(missing_ok=True)  # of a dead worker that had the same process id
-                self._server = _Server(str(path), _Question)
-                self._server.answer = answer
+                self._server = _Server(str(path), _Handler)
+                self._server.respond = respond
                 Thread(target=self._server.serve_forever, daemon=True).start()
 
-    def ask(self, pid: int, environ: Mapping[str, object]) -> Response:
-        """Let the worker with that process id answer a request. Its body is not handed over.
+    def request(self, pid: int, environ: Mapping[str, object]) -> Response:
+        """Forward a request, without its body, to the worker with that process id.
 
         Raises:
-            Gone: there is no such worker, or it ended before it had answered.
+            Gone: there is no such worker, or it exited before it responded.
         """
         text = {name: value for name, value in environ.items() if isinstance(value, str)}
         try:
@@ -79,13 +79,13 @@ class Handover:
 class _Server(ThreadingMixIn, UnixStreamServer):
     daemon_threads = True
     request_queue_size = 128  # commands at once; the default is 5
-    answer: Callable[[Request], Response]
+    respond: Callable[[Request], Response]
 
 
-class _Question(StreamRequestHandler):
+class _Handler(StreamRequestHandler):
     server: _Server
 
     def handle(self) -> None:
-        response = self.server.answer(Request(json.loads(self.rfile.readline())))
-        answer = response.status, list(response.headers), response.get_data(as_text=True)
-        self.wfile.write(json.dumps(answer).encode())
+        response = self.server.respond(Request(json.loads(self.rfile.readline())))
+        parts = response.status, list(response.headers), response.get_data(as_text=True)
+        self.wfile.write(json.dumps(parts).encode())

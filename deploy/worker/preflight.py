@@ -18,7 +18,7 @@ from deploy.preflight import BEGUN, CLOSED, EACH, REJECTED, WHERE
 from deploy.refusal import Refusal
 
 # Seconds for what the apps have registered with atexit.
-_PATIENCE = 5
+_ATEXIT_TIMEOUT = 5
 # By LOAD_APPS: the id of the finding, if it is one, and the consequence.
 _OUTCOME = {
     "auto": ("", "so each worker loads them for itself"),
@@ -125,8 +125,8 @@ def _write(log: int, text: str) -> None:
 
 
 def _end(status: int) -> None:
-    """End the process as Python does, but not later than ``_PATIENCE`` seconds from now."""
-    threading.Timer(_PATIENCE, os._exit, [status]).start()
+    """End the process as Python does, but not later than ``_ATEXIT_TIMEOUT`` seconds from now."""
+    threading.Timer(_ATEXIT_TIMEOUT, os._exit, [status]).start()
     with contextlib.suppress(BaseException):
         atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

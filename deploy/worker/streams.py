@@ -21,7 +21,7 @@ ENDING = 1
 class Streams:
     """The streams of this worker, as far as a look now and then shows them.
 
-    Only a response that has begun is ended: a view goes on when its client has left.
+    Only a response that has been returned is ended: a view continues when its client has left.
     """
 
     def __init__(self) -> None:

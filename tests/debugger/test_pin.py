@@ -12,7 +12,7 @@ from deploy.debugging import check_pin
 from deploy.worker.debugger import trusted_hosts
 from tests.debugger.debugged_uwsgi import PIN
 
-BANNER = "this instance runs any code for whoever has the PIN"
+BANNER = "the PIN allows code execution in this instance"
 SMALL = ("--workers=2", "--threads=2")
 LAZY = (*SMALL, "--lazy-apps")
 
