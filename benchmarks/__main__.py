@@ -17,7 +17,7 @@ from tests.servers import PROJECT
 def main() -> int:
     """Measure, and write the results, the report and the plots into a folder."""
     arguments = _arguments()
-    # Whoever ends this because it takes too long sends SIGTERM. Leave no server behind then either.
+    # A timeout of the whole run sends SIGTERM: leave no servers then either.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = arguments.output
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def _measure(arguments: argparse.Namespace) -> Results:
         try:
             measure.measure(plan, results, _say)
         finally:
-            # What was measured until somebody lost patience can be reported as well.
+            # Report what was measured before an interrupt.
             results.write(arguments.output / "results.json")
     return results
 

@@ -76,7 +76,7 @@ def bare_nginx(size: int) -> Iterator[tuple[str, int]]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "files").mkdir()
         Path(folder, "files", "file.html").write_text("x" * size)
-        Path(folder).chmod(0o755)  # for nginx's workers, which are somebody else
+        Path(folder).chmod(0o755)  # for nginx's workers, which run as another user
         Path(folder, "nginx.conf").write_text(BARE.format(port=port))
         process = subprocess.Popen(["nginx", "-p", folder, "-c", "nginx.conf", "-e", "stderr"])
         try:
@@ -122,10 +122,10 @@ def cpu_seconds(master: int) -> float:
 
 
 def measure(target: Target, seconds: float, connections: int) -> Figure:
-    """Ask for that long, on so many connections that stay open.
+    """Send requests for that long, on so many keep-alive connections.
 
     Raises:
-        AssertionError: an answer was none, or none with 200.
+        AssertionError: a response is missing, or not a 200.
     """
     before = cpu_seconds(target.nginx)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", target.url]

@@ -8,20 +8,20 @@ STATIC_PAGE = "orders.html"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A request that is sent again and again.
+    """A request that is measured.
 
     Args:
         name: what tables call it.
         path: below the mount.
-        answer: what has to be in the answer's body.
+        expected: bytes that the body of the response contains.
         body: sent with POST; empty for a GET.
         content_type: of the body.
-        seconds: how many times as long as others it is measured, where few answers come.
+        seconds: a factor of its duration, for endpoints with few responses.
     """
 
     name: str
     path: str
-    answer: bytes
+    expected: bytes
     body: bytes = b""
     content_type: str = ""
     seconds: int = 1

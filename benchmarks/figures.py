@@ -10,7 +10,7 @@ from benchmarks.results import Results, Sample
 
 # What a figure is marked with that was not measured cleanly.
 MARKS = {
-    "e": "errors: not all requests were answered with a 2xx",
+    "e": "errors: not all responses were a 2xx",
     "p": "processes of the server ended meanwhile, and what they took is not counted",
     "s": "spread: highest and lowest of the rounds are more than 20 % of the median apart",
     "n": "neighbours: more than 10 % of the CPUs' time went to other processes",
@@ -40,12 +40,12 @@ class Row:
 
     @property
     def throughput(self) -> Figure:
-        """Requests answered a second."""
-        return self._figure(lambda s: answered(s) / s.load.seconds, "snhc")
+        """Responses a second."""
+        return self._figure(lambda s: succeeded(s) / s.load.seconds, "snhc")
 
     @property
     def cpu(self) -> Figure:
-        """Milliseconds of CPU for 1,000 requests that were answered, all processes together."""
+        """Milliseconds of CPU for 1,000 responses, of all processes."""
         return self._figure(lambda s: _per_1000(sum(s.cpu.values()), s), "psn")
 
     @property
@@ -55,7 +55,7 @@ class Row:
 
     @property
     def p50(self) -> Figure:
-        """Milliseconds within which half of the answers came."""
+        """Median latency in milliseconds."""
         return self._figure(lambda s: s.load.p50, "snhc")
 
     @property
@@ -65,7 +65,7 @@ class Row:
 
     @cached_property
     def errors(self) -> int:
-        """Requests that were not answered, or with 400 and above; all rounds together."""
+        """Requests without a response, or with 400 and above; of all rounds."""
         return sum(sum(sample.load.errors.values()) for sample in self.samples)
 
     @property
@@ -136,10 +136,10 @@ def disturbed(samples: Iterable[Sample]) -> bool:
     return median(sample.foreign for sample in samples) > 0.1
 
 
-def answered(sample: Sample) -> int:
-    """How many requests were answered with less than 400."""
+def succeeded(sample: Sample) -> int:
+    """The number of responses below 400."""
     return sample.load.requests - sample.load.errors["status"]
 
 
 def _per_1000(seconds: float, sample: Sample) -> float:
-    return seconds * 1e6 / max(1, answered(sample))
+    return seconds * 1e6 / max(1, succeeded(sample))

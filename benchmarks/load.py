@@ -13,8 +13,8 @@ from benchmarks.endpoints import Endpoint
 _SCRIPT = Path(__file__).with_name("load.lua")
 
 
-class WrongAnswerError(Exception):
-    """An answer that is not the one that was to be measured."""
+class WrongResponseError(Exception):
+    """A response that is not the expected one."""
 
 
 class NoLoadError(Exception):
@@ -26,11 +26,11 @@ class Load:
     """What wrk saw.
 
     Args:
-        requests: how many were answered, with whatever status.
+        requests: the number of responses, with any status.
         seconds: how long it took.
-        p50: milliseconds within which half of the answers came.
+        p50: median latency in milliseconds.
         p99: milliseconds within which 99 of 100 came.
-        errors: how many, by kind. `status` is 400 and above; the others were not answered.
+        errors: how many, by kind. `status` is 400 and above; the others have no response.
         client_cpu: seconds of CPU that wrk itself took.
     """
 
@@ -43,7 +43,7 @@ class Load:
 
 
 def run(url: str, endpoint: Endpoint, connections: int, seconds: int) -> Load:
-    """Ask as fast as the answers come.
+    """Send requests without pauses.
 
     Args:
         url: where the app is mounted.
@@ -52,7 +52,7 @@ def run(url: str, endpoint: Endpoint, connections: int, seconds: int) -> Load:
         seconds: for how long; wrk takes whole ones only.
 
     Raises:
-        NoLoadError: nobody listens.
+        NoLoadError: the connection fails.
     """
     with tempfile.NamedTemporaryFile() as body:
         arguments = [endpoint.method]
@@ -81,11 +81,11 @@ def run(url: str, endpoint: Endpoint, connections: int, seconds: int) -> Load:
 
 
 def check(port: int, mount: str, endpoint: Endpoint) -> None:
-    """Ask once, and look at the answer.
+    """Send one request, and check the response.
 
     Raises:
-        WrongAnswerError: it is not the one that is to be measured.
-        OSError: nobody answers.
+        WrongResponseError: it is not the expected one.
+        OSError: there is no response.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     headers = {"Content-Type": endpoint.content_type} if endpoint.body else {}
@@ -94,11 +94,11 @@ def check(port: int, mount: str, endpoint: Endpoint) -> None:
         with connection.getresponse() as answer:
             body = answer.read()
     except http.client.HTTPException as error:
-        raise WrongAnswerError(f"{endpoint.name}: {error!r}") from error
+        raise WrongResponseError(f"{endpoint.name}: {error!r}") from error
     finally:
         connection.close()
-    if answer.status != 200 or endpoint.answer not in body:
-        raise WrongAnswerError(f"{endpoint.name}: {answer.status} {body[:200]!r}")
+    if answer.status != 200 or endpoint.expected not in body:
+        raise WrongResponseError(f"{endpoint.name}: {answer.status} {body[:200]!r}")
 
 
 def _children_cpu() -> float:

@@ -80,7 +80,7 @@ def measure(plan: Plan, results: Results, say: Say) -> None:
         say(f"{stack.name}: start and memory")
         try:
             results.footprints.append(_footprint(stack(plan.scale, plan.place), plan))
-        except (NotServedError, load.WrongAnswerError) as error:
+        except (NotServedError, load.WrongResponseError) as error:
             results.missing[stack.name] = str(error)
             say(str(error))
     there = [stack for stack in plan.stacks if stack.name not in results.missing]
@@ -116,7 +116,7 @@ def _footprint(stack: Stack, plan: Plan) -> Footprint:
 def _round(number: int, stacks: Sequence[Stack], plan: Plan, results: Results, say: Say) -> None:
     for endpoint, connections in plan.cells():
         say(f"round {number + 1} of {plan.rounds}: {endpoint.name}, {connections} connections")
-        # Each round begins with another one, so nobody always comes after the same neighbour.
+        # Each round begins with another one, so that none always follows the same one.
         order = [*stacks[number % len(stacks) :], *stacks[: number % len(stacks)]]
         results.samples += _each(order, endpoint, connections, plan.seconds, results)
         if connections != plan.connections[0]:

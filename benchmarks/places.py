@@ -77,7 +77,7 @@ class Place(ABC):
 
     @abstractmethod
     def engine(self) -> list[int]:
-        """The processes that containers need besides, which are nobody's and no neighbours."""
+        """Other processes of containers, which belong to no stack."""
 
     @abstractmethod
     def versions(self) -> list[str]:

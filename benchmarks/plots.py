@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from benchmarks import endpoints
 from benchmarks.endpoints import Endpoint
-from benchmarks.figures import Figures, answered, disturbed
+from benchmarks.figures import Figures, disturbed, succeeded
 from benchmarks.measure import LIMITED
 from benchmarks.results import Results, Sample
 from benchmarks.stacks import STACKS, NginxAlone, Ours, OursBare
@@ -80,7 +80,7 @@ def _draw_lines(axes: Axes, samples: list[Sample], over: str) -> None:
                 points.setdefault(getattr(sample, over), []).append(sample)
         if points:
             xs = sorted(points)
-            ys = [median(answered(s) / s.load.seconds for s in points[x]) for x in xs]
+            ys = [median(succeeded(s) / s.load.seconds for s in points[x]) for x in xs]
             width = 2.5 if name == Ours.name else 1.2
             axes.plot(xs, ys, color=colour, linewidth=width, label=name)
             faces = ["white" if disturbed(points[x]) else colour for x in xs]

@@ -44,7 +44,7 @@ def write(results: Results, plot: str) -> str:
         _rows(figures, few, _cpu, _limits(figures)),
         f"## Requests a second, {few} connections",
         _rows(figures, few, lambda row: _show(row.throughput)),
-        f"## Milliseconds, {few} connections: half of the answers / 99 of 100",
+        f"## Milliseconds, {few} connections: median / p99",
         _rows(figures, few, _latency),
     ]
     for many in more:
@@ -104,7 +104,7 @@ def _footprints(results: Results) -> str:
             "",
             "MB at rest",
             "MB after load",
-            "s to first answer",
+            "s to first response",
             "who logs a request",
         ),
         (

@@ -37,11 +37,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a stack takes while it is the only one.
+    """What a stack takes while no other one runs.
 
     Args:
         stack: its name.
-        seconds: from its start to its first answer.
+        seconds: from its start to its first response.
         idle: bytes of memory by part, before the first request.
         loaded: the same after a load.
     """
@@ -73,7 +73,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Start:
-    """How long somebody waited.
+    """A waiting time.
 
     Args:
         what: for what.

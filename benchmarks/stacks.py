@@ -53,7 +53,7 @@ class Stack(ABC):
     def __init__(self, scale: Scale, place: Place) -> None:
         self.scale, self.place = scale, place
         self.port = 0
-        self.seconds = 0.0  # from its start to its first answer
+        self.seconds = 0.0  # from its start to its first response
 
     @property
     def url(self) -> str:
@@ -84,11 +84,11 @@ class Stack(ABC):
     def log_files(self) -> Iterable[Path]:
         """The files that grow with each request."""
 
-    def answers(self) -> bool:
-        """Whether it gives the answer that is to be measured."""
+    def is_up(self) -> bool:
+        """Whether it sends the expected response."""
         try:
             load.check(self.port, self.mount, self.serves[0])
-        except (OSError, load.WrongAnswerError):
+        except (OSError, load.WrongResponseError):
             return False
         return True
 
@@ -114,12 +114,12 @@ class Stack(ABC):
                 os.truncate(file, 0)
 
     def __enter__(self) -> Self:
-        """Return when it answers."""
+        """Return when it is up."""
         self.prepare()
         try:
             began = time.monotonic()
             self.start()
-            until(self.answers, f"{self.name} to answer", 30)
+            until(self.is_up, f"{self.name} to respond", 30)
             self.seconds = time.monotonic() - began
             self._roots = self.roots()
         except TimeoutError as error:
@@ -228,7 +228,7 @@ class Peer(Stack):
         """Start it."""
         commands = self.commands()
         if self.configuration:
-            # As root, nginx's workers would become somebody who may not enter this folder.
+            # As root, nginx's workers would drop to a user without access to this directory.
             user = ["-g", "user root;"] if os.geteuid() == 0 else []
             where = ["-p", f"{self.folder}/", "-c", self.configuration, "-e", "error.log"]
             commands.append(["nginx", *where, *user])
@@ -322,7 +322,7 @@ class GranianAlone(Peer):
     name = "granian alone"
     behind_nginx = False
     configuration = ""
-    logs = "nobody"
+    logs = "none"
 
     def commands(self) -> list[list[str]]:
         """granian."""
@@ -361,7 +361,7 @@ class Bjoern(Peer):
     behind_nginx = False
     configuration = ""
     mount = ""
-    logs = "nobody"
+    logs = "none"
 
     def commands(self) -> list[list[str]]:
         """bjoern."""

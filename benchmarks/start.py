@@ -1,4 +1,4 @@
-"""How long people wait: for the first answer after `docker compose up`, and for a rollout."""
+"""Waiting times: for the first response after `docker compose up`, and for a rollout."""
 
 import subprocess
 import sys
@@ -75,7 +75,7 @@ def _until_said(site: ComposeSite, words: str, command: Sequence[str]) -> tuple[
 
 def _says(port: int, words: str) -> bool:
     try:
-        load.check(port, _MOUNT, replace(endpoints.TINY, answer=words.encode()))
-    except (OSError, load.WrongAnswerError):
+        load.check(port, _MOUNT, replace(endpoints.TINY, expected=words.encode()))
+    except (OSError, load.WrongResponseError):
         return False
     return True

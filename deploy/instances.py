@@ -23,10 +23,10 @@ class Instance:
 
     Args:
         name: of its socket.
-        live: whether nginx asks it.
+        live: whether it is live.
         live_since: when it went live, in seconds of the epoch; None when it is not live.
         workers: processes that run the app.
-        busy: how many of their threads are answering.
+        busy: how many of their threads have a request.
         requests: handled by its workers.
         queue: connections that wait for a thread; None when it runs in another container.
     """

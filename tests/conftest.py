@@ -24,7 +24,7 @@ HOST_AND_COMPOSE = ["host", pytest.param("compose", marks=pytest.mark.docker)]
 
 
 def pytest_configure() -> None:
-    # Whoever ends the tests for taking too long sends SIGTERM. Leave no container then either.
+    # A timeout of the whole run sends SIGTERM: leave no containers then either.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A shell ignores SIGINT and SIGQUIT in the background, `nohup` SIGHUP, and children inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -44,7 +44,7 @@ class NotServedError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, read to its end."""
+    """A complete response."""
 
     status: int
     headers: Message
@@ -94,7 +94,7 @@ class Site(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Return when it answers.
+        """Return when it is up.
 
         Raises:
             NotServedError: it does not.
@@ -172,7 +172,7 @@ class Site(ABC):
         return json.loads(until(line, f"a line with {request_id} in the access log"))
 
     def reached_the_app(self, answer: Answer | httpx.Response) -> bool:
-        """Whether nginx asked the app for this answer."""
+        """Whether this response is the app's."""
         return self.access(answer.headers["X-Request-ID"])["app_seconds"] != ""
 
 
@@ -190,7 +190,7 @@ class HostSite(Site):
         return [sys.executable, "-m", "deploy", self._command]
 
     def start(self) -> None:
-        """Return when it answers."""
+        """Return when it is up."""
         # Appended to, since nginx opens the same file again as /dev/stdout.
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -347,7 +347,7 @@ _PORTS = iter(random.sample(range(11_000, 32_768), 20_000))
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens at, and that gixy does not take for TLS."""
+    """A free port, except those that gixy takes for TLS."""
     for port in _PORTS:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("", port))

@@ -1,4 +1,4 @@
-"""Bodies, and headers, arrive whole: in either direction, at any size, or are refused plainly."""
+"""Bodies and headers of any size, in both directions: complete, or rejected with a clear status."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ def pieces(whole: bytes, size: int) -> Iterator[bytes]:
 
 
 def digest(whole: bytes) -> dict[str, object]:
-    """What the sample app answers to an upload of these bytes."""
+    """The sample app's response to an upload of these bytes."""
     return {"size": len(whole), "sha256": hashlib.sha256(whole).hexdigest()}
 
 
@@ -110,7 +110,7 @@ def test_a_large_header_of_an_answer_arrives(crowd: Site) -> None:
     assert crowd.ask("/plain/large-header").headers["X-Large"] == "x" * 30_000
 
 
-# --- Answers ---
+# --- Responses ---
 
 
 def test_a_large_download_arrives_whole(crowd: Site) -> None:

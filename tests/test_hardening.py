@@ -19,7 +19,7 @@ pytestmark = pytest.mark.docker
 
 SERVICES = ["app", "nginx", "certbot"]
 OVERLAYS = ["deploy/compose/production.yml", "deploy/compose/acme.yml"]
-# Where nobody would write this by chance.
+# A marker that does not occur by chance.
 CANARY = "canary-5f0c6a2e91b74d38"
 # What lies in a checkout and in an app's package, and no image should have.
 STAYS_OUT = [

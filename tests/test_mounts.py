@@ -73,7 +73,7 @@ def test_a_form_comes_back_with_a_redirect_a_message_and_a_session(home: Site, m
         page = client.get(answer.headers["Location"]).text
         assert "Hello, Ada!" in page
         assert "Hello, Ada!" not in client.get(f"{mount}/form").text, "a message is shown once"
-        # Several times, since it may be another worker that answers.
+        # Several times, for all workers.
         for number in range(2, 10):
             greet(client, mount, "Grace")
             assert f'id="greetings">{number}<' in client.get(f"{mount}/form").text

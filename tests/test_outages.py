@@ -1,4 +1,4 @@
-"""What a client gets while the app cannot answer, and that this passes."""
+"""Responses while the app is down, and after it is up again."""
 
 from tests.servers import Answer, Site, until
 

@@ -1,7 +1,7 @@
-"""What cannot work is refused with one clear sentence, and nothing is started.
+"""Invalid settings are rejected with one sentence, and nothing is started.
 
-Each test runs the real command in a copy of the bundle, so that a ``.env`` of whoever runs the
-tests has no say in them.
+Each test runs the real command in a copy of the bundle, so that a ``.env`` of the
+checkout has no effect.
 """
 
 import contextlib
@@ -57,7 +57,7 @@ class Bundle:
     def refuses(
         self, settings: dict[str, str], *parts: str, command: str = "serve", to: str = ""
     ) -> str:
-        """Check that a start is refused, that the sentence has these parts, and nothing runs.
+        """Check that a start is rejected, that the message has these parts, and nothing runs.
 
         Returns:
             What was on standard error, the sentence and a traceback before it.
@@ -148,7 +148,7 @@ def test_what_is_refused_here_is_served_when_nothing_is_wrong(bundle: Bundle) ->
 # --- Knobs ---
 
 VALUES = [
-    # name, value, part of the mend
+    # name, value, part of the fix
     ("MOUNTS", "", "name at least one app"),
     ("MOUNTS", "path=yourapplication:app", "begin it with one"),
     ("MOUNTS", "/path/=yourapplication:app", "leave the last slash out"),
@@ -573,7 +573,7 @@ def test_a_run_dir_too_long_for_a_socket_is_refused(bundle: Bundle, tmp_path: Pa
 
 @pytest.mark.parametrize("character", [":", "'", "$", "`", "\n"])
 def test_a_run_dir_that_uwsgi_would_misread_is_refused(bundle: Bundle, character: str) -> None:
-    # With a colon, uWSGI would listen on a TCP port, where anybody could run code.
+    # With a colon, uWSGI would listen on a TCP port, which allows remote code execution.
     run_dir = f"{bundle.folder}/a{character}b"
     bundle.refuses({"RUN_DIR": run_dir}, "RUN_DIR", repr(character), "name another directory")
 

@@ -46,7 +46,7 @@ def test_what_nginx_keeps_for_itself_is_404(site: Site, target: str) -> None:
 
 
 # What the app is asked for when a URL is written in an unusual way: the path below the mount as
-# Flask sees it. A number is the status with which nginx itself answers instead.
+# Flask sees it. A number is the status of nginx's own response.
 #
 # nginx decodes the path and removes dots before it looks for the mount, and tells the app the
 # result. An encoded slash is a slash. nginx does not merge slashes: Flask does, with a redirect,

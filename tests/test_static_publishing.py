@@ -198,7 +198,7 @@ def test_a_changed_file_replaces_the_old_one_and_its_twin(source: Path, root: Pa
 
 
 def test_a_text_that_has_shrunk_below_a_packet_loses_its_old_twin(source: Path, root: Path) -> None:
-    # nginx prefers the twin, so a stale one would be served forever.
+    # nginx prefers the precompressed variant, so a stale one would be served forever.
     publish(shop(source), MOUNT, root)
     style = source / "css/style.css"
     style.write_text("p {}")

@@ -1,4 +1,4 @@
-"""Many requests at once: each has a thread, and gets its own answer."""
+"""Concurrent requests: each has a thread, and gets its own response."""
 
 import http.client
 import json

@@ -174,7 +174,7 @@ EVERY_KIND_OF_ANSWER = [
 
 
 def ids_of(answer: Answer) -> list[str]:
-    """The request ids of an answer; all of them have the look of nginx's."""
+    """The request ids of a response, all in nginx's format."""
     ids = answer.headers.get_all("X-Request-ID", [])
     assert all(re.fullmatch("[0-9a-f]{32}", text) for text in ids), ids
     return ids

@@ -48,7 +48,7 @@ def form() -> Response:
 
 @app.get("/wait")
 def wait() -> Response:
-    """An answer that waits 20 ms for something else, as a database would make it."""
+    """A response after 20 ms of waiting, as for a database."""
     time.sleep(0.02)
     return Response("Waited\n", mimetype="text/plain")
 

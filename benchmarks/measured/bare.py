@@ -5,6 +5,6 @@ from typing import Any
 
 
 def application(environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
-    """Answer everything with a few bytes."""
+    """Respond with a few bytes to all requests."""
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "6")])
     return [b"Hello\n"]

@@ -1,4 +1,4 @@
-"""The inspector answers what Flask saw, and the tests of the servers trust it."""
+"""The inspector returns Flask's view of a request; tests of the servers rely on it."""
 
 import hashlib
 from io import BytesIO

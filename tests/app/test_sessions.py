@@ -11,7 +11,7 @@ from yourapplication import create_app
 
 
 def visited(**config: object) -> Flask:
-    """The app, with a page that keeps ``?name=`` and answers the one it kept before."""
+    """The app, with a page that stores ``?name=`` and returns the previous one."""
     app = create_app({"SECRET_KEY": "one key for all of them", **config})
 
     @app.get("/visit/<name>")

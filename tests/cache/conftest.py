@@ -1,4 +1,4 @@
-"""A site whose one app answers as the test tells it to."""
+"""A site with one app, whose responses the test configures."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from tests.conftest import HOST_AND_COMPOSE
 from tests.servers import Answer, Serve, Site
 
 PRESS = Path(__file__).parent / "apps" / "press.py"
-# One worker, which counts what it was asked. Whoever tests is a proxy that is trusted.
+# One worker, which counts its requests. The tests are a trusted proxy.
 KNOBS = {
     "MOUNTS": "/path=press:app",
     "SECRET_KEY": "press",
@@ -35,7 +35,7 @@ class Page:
         self.name = name
 
     def says(self, cache_control: str | None, *headers: tuple[str, str], **more: object) -> None:
-        """Let the app answer so: `status`, `seconds`, `more` text, `streamed` or `exit`."""
+        """Configure the response: `status`, `seconds`, `more` text, `streamed` or `exit`."""
         told = [("Cache-Control", cache_control)] if cache_control is not None else []
         body = json.dumps({"headers": [*told, *headers], **more}).encode()
         kind = {"Content-Type": "application/json"}
@@ -50,7 +50,7 @@ class Page:
 
     @property
     def runs(self) -> int:
-        """How often the app had to answer."""
+        """The number of requests that reached the app."""
         return sum(self.site.ask(f"/path/asked/{self.name}", SIGNED_IN).json().values())
 
 
@@ -66,5 +66,5 @@ def press(request: pytest.FixtureRequest, shared_site: Serve) -> Site:
 
 
 def cached(answer: Answer) -> str | None:
-    """What the answer says of itself: hit, miss, stale, or nothing."""
+    """X-Cache of the response: hit, miss, stale, or nothing."""
     return answer.headers["X-Cache"]

@@ -328,7 +328,7 @@ def test_the_app_hears_what_part_is_asked_for_and_what_the_client_has(page: Page
 @ON_HOST
 def test_a_page_that_the_client_has_is_not_sent_again(page: Page) -> None:
     page.says(PUBLIC, ("ETag", '"v1"'))
-    for runs in (1, 2, 2):  # the app's own 304, which is not kept; then a kept page's
+    for runs in (1, 2, 2):  # the app's own 304, which is not cached; then one from the cache
         answer = page.ask({"If-None-Match": '"v1"'})
         assert (answer.status, answer.body) == (304, b"")
         assert page.runs == runs

@@ -49,7 +49,7 @@ def test_a_page_that_is_gone_or_private_is_not_shown_for_longer_than_it_said(
     page.says("public, max-age=1, stale-while-revalidate=1")
     old = page.ask()
     page.says(**{"cache_control": None, **now})
-    # Asked for all the time, each answer wanting to renew it.
+    # Requested continuously; each response asks for revalidation.
     until(lambda: page.ask().body != old.body, "the page of now", 30)
     assert page.ask().body != old.body
 

@@ -34,7 +34,7 @@ def shared_server(tmp_path_factory):
 
 @pytest.fixture
 def refused(tmp_path):
-    """Start a uWSGI that refuses to; what it says."""
+    """Start a uWSGI that exits; its output."""
 
     def start(**settings):
         server = Server(tmp_path, **settings).start()

@@ -127,7 +127,7 @@ class Server:
         return self
 
     def serving(self):
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it is up."""
         self.start()
         until(lambda: self.accepting == self.size or self.process.poll() is not None, "all accept")
         assert self.process.poll() is None, f"uWSGI ended at its start:\n{self.log}"
@@ -187,7 +187,7 @@ class Server:
 
     @contextmanager
     def leave_early(self, path):
-        """Begin to read an answer, and close the connection when the block ends."""
+        """Read the start of a response, and close the connection when the block ends."""
         with socket.create_connection(("127.0.0.1", self.port)) as connection:
             connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
             assert connection.recv(1), "there is no answer"

@@ -1,4 +1,4 @@
-"""What cannot be answered by its own traceback is answered with a status, and never by the app."""
+"""A command without its traceback gets an error status, and never reaches the app."""
 
 import os
 import signal

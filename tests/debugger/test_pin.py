@@ -1,4 +1,4 @@
-"""Who may use a console: whoever has the PIN, on a host name that is ours."""
+"""Access to a console: with the PIN, on a trusted host name."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""Each command is answered by its own traceback, however many workers there are."""
+"""Each command reaches its own traceback, with any number of workers."""
 
 import random
 from collections import Counter
@@ -10,7 +10,7 @@ import pytest
 from tests.debugger.debugged_uwsgi import PIN
 
 KINDS = ["view", "template", "generator", "nested", "body"]
-# Whatever a command asks for, the right answer has the token of the failed request in it.
+# The right response of any command has the token of the failed request.
 QUESTIONS = ["token", "request.view_args['token']", "request.headers['X-Token']", "request.path"]
 
 

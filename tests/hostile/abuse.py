@@ -1,6 +1,6 @@
-"""Clients that wear a server out: `python -m tests.hostile.abuse NAME PORT SECONDS`.
+"""Abusive clients: `python -m tests.hostile.abuse NAME PORT SECONDS`.
 
-Each comes from 127.0.0.2, so that limits for one address are not the limits of everybody, and
+Each comes from 127.0.0.2, so that limits of one address do not affect the others, and
 runs in a process of its own, so that its work does not slow down who measures the others. At the
 end it prints how often it was given which status, and how many connections it held, as JSON.
 """

@@ -49,7 +49,7 @@ class Recipe:
         with contextlib.ExitStack() as stack:
             stack.callback(self._clean_up)
             configuration = self._folder / "nginx.conf"
-            # As root, nginx's workers would become somebody who may not enter our folder.
+            # As root, nginx's workers would drop to a user without access to this directory.
             user = "user root;" if os.geteuid() == 0 else ""
             configuration.write_text(NGINX.format(port=self.port, folder=self._folder, user=user))
             shutil.copy("/etc/nginx/uwsgi_params", self._folder)

@@ -1,4 +1,4 @@
-"""The size matrix: headers of requests and answers from 1 kB to 64 kB, and bodies around 1 MB.
+"""The size matrix: headers of requests and responses from 1 kB to 64 kB, and bodies around 1 MB.
 
 `python -m tests.hostile.sizes` writes it as the table of docs/limits.md, ours beside the usual
 recipe's.
@@ -19,7 +19,7 @@ from tests.servers import HostSite
 
 PROBE = Path(__file__).parent / "apps" / "probe.py"
 KB = 1024
-# Both sides of every border that anybody has: 1 kB steps, and just one byte more.
+# Both sides of all limits: steps of 1 kB, and one byte more.
 SIZES = [size for kb in range(1, 64) for size in (kb * KB, kb * KB + 1)] + [64 * KB - 200]
 BODIES = [0, KB, 60 * KB, 64 * KB, 100 * KB, 500 * KB, 1024 * KB, 1024 * KB + 1, 2048 * KB]
 COUNTS = [1, 10, 50, 90, 100, 110, *range(150, 1500, 50), *range(1500, 6501, 250)]

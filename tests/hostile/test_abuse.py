@@ -1,4 +1,4 @@
-"""While somebody wears the server out, everybody else is served."""
+"""Availability under abuse: other clients are served."""
 
 import json
 import subprocess
@@ -145,7 +145,7 @@ def test_load_above_the_listen_backlog_is_shed(serve: Serve) -> None:
         for wire in wires:
             wire.__exit__()
     statuses = [reply.status for reply in replies]
-    # 1000 are taken on, 32 at a time. A few more fit in while those are being answered.
+    # 1000 are accepted, 32 at a time. A few more fit in meanwhile.
     assert set(statuses) == {200, 503}
     assert 1_000 <= statuses.count(200) < 1_300
     shed = next(reply for reply in replies if reply.status == 503)

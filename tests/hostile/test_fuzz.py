@@ -1,4 +1,4 @@
-"""Raw requests that nobody would send on purpose: both servers survive all of them.
+"""Malformed raw requests: both servers survive all of them.
 
 They are the same each time. `REQUESTS=100000` sends that many others.
 """

@@ -37,7 +37,7 @@ def tempting_site(kind: str, shared_site: Serve, tmp_path_factory: pytest.TempPa
 
 
 def refused(site: Site, target: str | bytes) -> bool:
-    """Whether the answer is a refusal, or a view's that only repeats what it was asked for."""
+    """Whether the request was rejected, or reached a view that only echoes it."""
     with Wire(site.port) as wire:
         reply = wire.send(request(target, b"Connection: close")).reply()
     text = reply.body.decode("latin-1")

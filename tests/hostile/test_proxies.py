@@ -1,4 +1,4 @@
-"""A proxy in front: what it may say, and what the operator hears of one that nobody declared."""
+"""A proxy in front: its forwarded headers, and the log line about an undeclared one."""
 
 import pytest
 

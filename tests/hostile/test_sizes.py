@@ -1,4 +1,4 @@
-"""Whatever a client sends, and in whatever size, gets the app's answer or a clear refusal."""
+"""A request of any size gets the app's response or a clear error status."""
 
 from pathlib import Path
 

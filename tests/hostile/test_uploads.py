@@ -1,4 +1,4 @@
-"""A body arrives whole or is refused by name, however it is sent and whatever the app does."""
+"""A body arrives whole or is rejected with a clear status, however it is sent."""
 
 import hashlib
 import json

@@ -43,7 +43,7 @@ class Wire:
         self.socket.close()
 
     def send(self, *parts: bytes) -> Self:
-        """Send bytes as they are. A server that has closed already may still have answered."""
+        """Send raw bytes. A server that has closed the connection may still have responded."""
         with contextlib.suppress(ConnectionResetError, BrokenPipeError):
             self.socket.sendall(b"".join(parts))
         return self

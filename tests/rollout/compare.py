@@ -94,7 +94,7 @@ def answers(site: ComposeSite) -> bool:
 
 def main() -> None:
     requests = int(sys.argv[1]) if sys.argv[1:] else 20_000
-    print("| change | requests | failed | from the first to the last | slowest |")
+    print("| change | requests | failed | duration of failures | slowest |")
     print("|---|---|---|---|---|", flush=True)
 
     with compose_site() as site:

@@ -57,7 +57,7 @@ class Shop:
         assert status == 0, said
 
     def serves(self) -> str:
-        """The version that answers."""
+        """The version that responds."""
         return self.site.ask("/path/").text
 
 

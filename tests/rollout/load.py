@@ -1,4 +1,4 @@
-"""A constant load, with each answer written down."""
+"""A constant load, with a record of each response."""
 
 import asyncio
 import itertools
@@ -19,7 +19,7 @@ IDLE_CLOSED = "its idle connection was closed just when it was sent"
 
 
 class ClosedError(Exception):
-    """A connection that was closed before a single byte of an answer."""
+    """A connection that was closed before the first byte of a response."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Request:
         id: its number.
         post: whether it was a POST, which the app counts.
         sent: when, in seconds.
-        took: seconds until the answer was there.
-        said: the body of the answer.
-        problem: why it failed; empty when it was answered with 200.
+        took: seconds until the response was complete.
+        said: the body of the response.
+        problem: why it failed; empty if the status is 200.
     """
 
     id: int
@@ -72,7 +72,7 @@ class Load:
         self._thread.join()
 
     def until(self, number: int) -> None:
-        """Return when that many requests have been answered, or have failed."""
+        """Return when that many requests are finished or have failed."""
         while len(self.requests) < number:
             time.sleep(0.05)
             assert self._thread.is_alive(), "the load has ended by itself"
@@ -86,17 +86,17 @@ class Load:
         return max(request.took for request in self.requests)
 
     def versions(self) -> list[str]:
-        """The versions that answered, in the order in which each did so first."""
+        """The versions that responded, in the order of their first response."""
         return list(dict.fromkeys(request.said for request in self._answered()))
 
     def overlap(self, old: str, new: str) -> float:
-        """Seconds from the first answer of one version to the last one of the version before."""
+        """Seconds from the first response of a version to the last one of the previous version."""
         first = min(r.sent + r.took for r in self._answered() if r.said == new)
         last = max(r.sent + r.took for r in self._answered() if r.said == old)
         return last - first
 
     def miscounted(self, counted: Iterable[str]) -> list[int]:
-        """POSTs that were run twice, or were answered and not run."""
+        """POSTs that were run twice, or got a response and were not run."""
         times = Counter(counted)
         return [
             request.id
@@ -176,7 +176,7 @@ class Load:
             raise ClosedError from error
         head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in head[1:])}
-        # The app says how long its answers are. What does not is an error page: not worth reading.
+        # The app's responses have a Content-Length. Others are error pages, and not read.
         length = headers.get("content-length")
         body = await reader.readexactly(int(length or 0))
         stays = length is not None and headers.get("connection", "").lower() != "close"

@@ -1,4 +1,4 @@
-"""What runs is changed while it is used, and nobody notices: no request lost, slow or run twice."""
+"""Changes under load: no request is lost, slow or run twice."""
 
 import signal
 import subprocess
@@ -10,7 +10,7 @@ from tests.servers import ComposeSite, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-# Seconds in which answers of two versions may be mixed: those that were on their way.
+# Seconds with responses of two versions: requests that were in flight.
 DRAIN = 5
 
 BROKEN = {

@@ -34,7 +34,7 @@ def test_old_static_files_are_served_during_and_after_a_rollout(shop: Shop) -> N
     def visit() -> None:
         while not over.wait(0.02):
             answers.append(site.ask(old))
-            site.ask("/path/static/app.js")  # nginx shall know the old one well
+            site.ask("/path/static/app.js")  # fill nginx's open_file_cache with the old one
 
     visitor = threading.Thread(target=visit)
     visitor.start()

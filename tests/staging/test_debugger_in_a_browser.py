@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(not CHROMIUM, reason="install Debian's package c
 def browser() -> Iterator[Browser]:
     flags = [
         f"--host-resolver-rules=MAP {NAME} 127.0.0.1",
-        "--no-sandbox",  # it refuses to run as root with one, and sees nothing but our own site
+        "--no-sandbox",  # it does not run as root with one, and opens only this site
         # What it would like to ask its maker's servers.
         "--disable-background-networking",
         "--disable-component-update",
@@ -83,7 +83,7 @@ def look_into_the_last_frame(page: Page, origin: str, name: str) -> None:
 
     console = page.locator(".console").last
     entry = console.locator("input[type=text]")
-    for number in range(12):  # four workers: whoever gets a command, the right one answers it
+    for number in range(12):  # four workers: any may get a command, the right one executes it
         entry.fill(f"'answer {number}', bill, guests")
         entry.press("Enter")
         expect(console).to_contain_text(f"('answer {number}', 2.0, 0)")

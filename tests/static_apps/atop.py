@@ -7,7 +7,7 @@ app = Flask(__name__, static_folder="atop_files", static_url_path="")
 
 @app.get("/")
 def index() -> str:
-    """Answer."""
+    """A page."""
     return "up"
 
 

@@ -11,7 +11,7 @@ members = Blueprint("members", __name__, static_folder="hidden_files", url_prefi
 @app.get("/.profile")
 @app.get("/files/<path:name>")
 def view(name: str = "") -> str:
-    """Answer, whatever the name."""
+    """A page with any name."""
     return f"the view {name}"
 
 

@@ -72,7 +72,7 @@ class Lab:
         return [p for p in self.master.children() if p.name() == "uwsgi"]
 
     def connections(self) -> int:
-        """How many requests wait in uWSGI's socket or are being answered."""
+        """The number of requests in the listen backlog or in flight."""
         path = str(self.site.folder / ".run" / "sockets" / "app-1.sock")
         lines = Path("/proc/net/unix").read_text().splitlines()
         return sum(line.endswith(path) for line in lines) - 1  # it listens itself

@@ -21,7 +21,7 @@ class Echo(socketserver.StreamRequestHandler):
 
 @pytest.fixture
 def peer() -> Iterator[int]:
-    """The port of a server that answers each line with the same, on its own connection."""
+    """The port of an echo server."""
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as server:
         server.daemon_threads = True
         serving = threading.Thread(target=server.serve_forever)
@@ -32,7 +32,7 @@ def peer() -> Iterator[int]:
 
 
 def wrong_answers(site: HostSite, tmp_path) -> int:
-    """How many of 400 requests, 8 at a time, do not get their own answer."""
+    """How many of 400 requests, 8 at a time, do not get their own response."""
     lab = Lab(site, tmp_path / "count")
     asked = [
         (word := f"word{n}", lab._clients.submit(site.ask, f"/path/{word}")) for n in range(400)

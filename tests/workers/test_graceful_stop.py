@@ -1,4 +1,4 @@
-"""SIGTERM: what was accepted is answered, and what waits in the socket, too."""
+"""Graceful shutdown: SIGTERM finishes in-flight requests and drains the listen backlog."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""Workers are replaced when they are too large or too old, and nobody notices."""
+"""Worker recycling by memory and age, without dropped requests."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""An app that answers as it was told to, and says how often it was asked."""
+"""An app with configurable responses, which counts its requests."""
 
 import itertools
 import os
@@ -22,26 +22,26 @@ _lock = threading.Lock()
 
 @app.get("/")
 def front_page() -> Response:
-    """Answer with a page for everybody."""
+    """A public page."""
     return Response("news\n", headers={"Cache-Control": "public, max-age=60"})
 
 
 @app.put("/page/<name>")
 def tell(name: str) -> str:
-    """Take what the page of this name shall answer, and after how many seconds."""
+    """Set the response of the page of this name, and its delay in seconds."""
     _told[name] = request.get_json()
     return ""
 
 
 @app.get("/asked/<name>")
 def asked(name: str) -> dict[str, int]:
-    """Answer how often this page was asked for, by method."""
+    """The number of requests for this page, by method."""
     return _asked[name]
 
 
 @app.get("/page/<name>")
 def page(name: str) -> Response:
-    """Answer as told, with a number that no other answer has."""
+    """The configured response, with a unique number."""
     told = _told.get(name, {})
     with _lock:
         _asked[name][request.method] += 1

@@ -1,4 +1,4 @@
-"""The same app with the debugger as everybody sets it up under uWSGI."""
+"""The same app with Werkzeug's debugger in the usual setup under uWSGI."""
 
 from failing import app
 from flask import Flask

@@ -50,7 +50,7 @@ def answer() -> Response:
 
 @app.get("/public")
 def public() -> Response:
-    """A page for everybody that has in it what it should not depend on."""
+    """A public page that contains unkeyed input."""
     response = Response(str(request.headers))
     response.cache_control.public = True
     response.cache_control.max_age = 60

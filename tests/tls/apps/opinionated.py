@@ -10,6 +10,6 @@ app.secret_key = os.environ["SECRET_KEY"]
 
 @app.get("/say")
 def say() -> Response:
-    """Answer with the content type in `type`, and with the other arguments for headers."""
+    """A response with the content type `type`, and the other arguments as headers."""
     headers = request.args.to_dict()
     return Response("said", content_type=headers.pop("type", "text/html"), headers=headers)
