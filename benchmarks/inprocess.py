@@ -36,10 +36,10 @@ def main() -> None:
             raise SystemExit(f"{method} {path}: {status}")
 
     def call() -> None:
-        answer = app(environ | {"wsgi.input": BytesIO(body)}, start_response)
-        for _ in answer:
+        response = app(environ | {"wsgi.input": BytesIO(body)}, start_response)
+        for _ in response:
             pass
-        answer.close()
+        response.close()
 
     for _ in range(20):
         call()

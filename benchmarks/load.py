@@ -91,14 +91,14 @@ def check(port: int, mount: str, endpoint: Endpoint) -> None:
     headers = {"Content-Type": endpoint.content_type} if endpoint.body else {}
     try:
         connection.request(endpoint.method, mount + endpoint.path, endpoint.body or None, headers)
-        with connection.getresponse() as answer:
-            body = answer.read()
+        with connection.getresponse() as response:
+            body = response.read()
     except http.client.HTTPException as error:
         raise WrongResponseError(f"{endpoint.name}: {error!r}") from error
     finally:
         connection.close()
-    if answer.status != 200 or endpoint.expected not in body:
-        raise WrongResponseError(f"{endpoint.name}: {answer.status} {body[:200]!r}")
+    if response.status != 200 or endpoint.expected not in body:
+        raise WrongResponseError(f"{endpoint.name}: {response.status} {body[:200]!r}")
 
 
 def _children_cpu() -> float:

@@ -43,7 +43,7 @@ class NotServedError(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """A complete response."""
 
     status: int
@@ -138,7 +138,7 @@ class Site(ABC):
         headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
         method: str = "GET",
         body: bytes = b"",
-    ) -> Answer:
+    ) -> Response:
         """Send a request byte for byte, on a connection of its own.
 
         Args:
@@ -160,7 +160,7 @@ class Site(ABC):
             connection.sendall(head + b"Connection: close\r\n\r\n" + body)
             with http.client.HTTPResponse(connection, method=method) as response:
                 response.begin()
-                return Answer(response.status, response.headers, response.read())
+                return Response(response.status, response.headers, response.read())
 
     def access(self, request_id: str) -> dict[str, Any]:
         """The line in nginx's access log of the request with this id."""
@@ -171,9 +171,9 @@ class Site(ABC):
 
         return json.loads(until(line, f"a line with {request_id} in the access log"))
 
-    def reached_the_app(self, answer: Answer | httpx.Response) -> bool:
+    def reached_the_app(self, response: Response | httpx.Response) -> bool:
         """Whether this response is the app's."""
-        return self.access(answer.headers["X-Request-ID"])["app_seconds"] != ""
+        return self.access(response.headers["X-Request-ID"])["app_seconds"] != ""
 
 
 class HostSite(Site):
@@ -203,13 +203,13 @@ class HostSite(Site):
                 start_new_session=True,
             )
         try:
-            until(lambda: self.process.poll() is not None or self._answers(), "an answer", 180)
+            until(lambda: self.process.poll() is not None or self._is_up(), "a response", 180)
         except TimeoutError:
-            raise NotServedError(f"It never answers.\n{self.logs()}") from None
+            raise NotServedError(f"It never responds.\n{self.logs()}") from None
         if self.process.poll() is not None:
             raise NotServedError(f"It ended with {self.process.returncode}.\n{self.logs()}")
 
-    def _answers(self) -> bool:
+    def _is_up(self) -> bool:
         try:
             return bool(self.ask("/").status)
         except (OSError, http.client.HTTPException):
@@ -360,7 +360,7 @@ def free_port() -> int:
 def engine_is_missing() -> str:
     """What to install before containers can run here; empty when nothing is missing."""
     for command, what in (
-        (["docker", "info"], "a container engine that answers `docker info`"),
+        (["docker", "info"], "a container engine (`docker info`)"),
         (["docker", "compose", "version"], "Docker's Compose plugin"),
         (["docker", "buildx", "version"], "Docker's Buildx plugin"),
     ):

@@ -33,9 +33,9 @@ def digest(whole: bytes) -> dict[str, object]:
 def test_a_chunked_upload_arrives_whole(site: Site, size: int) -> None:
     whole = content(size)
     with site.client() as client:
-        answer = client.post("/path/upload", content=pieces(whole, 70_000))
-    assert "chunked" in answer.request.headers["Transfer-Encoding"]
-    assert answer.json() == digest(whole)
+        response = client.post("/path/upload", content=pieces(whole, 70_000))
+    assert "chunked" in response.request.headers["Transfer-Encoding"]
+    assert response.json() == digest(whole)
 
 
 def test_a_chunked_form_and_a_chunked_json_are_parsed(site: Site) -> None:
@@ -69,9 +69,9 @@ def test_a_larger_body_is_413_and_never_reaches_python(crowd: Site) -> None:
     headers = {"Transfer-Encoding": "chunked"}
     body = b"%x\r\n%s\r\n0\r\n\r\n" % (MIB + 1, bytes(MIB + 1))
     chunked = crowd.ask("/upload", headers, "POST", body)
-    for answer in (announced, chunked):
-        assert answer.status == 413
-        assert not crowd.reached_the_app(answer)
+    for response in (announced, chunked):
+        assert response.status == 413
+        assert not crowd.reached_the_app(response)
 
 
 @pytest.mark.parametrize("size", [10_000, 100_000, 900_000])
@@ -79,8 +79,8 @@ def test_a_body_that_the_app_does_not_read_is_never_a_502(crowd: Site, size: int
     body = content(size)
     targets = ["/plain/missing", "/nowhere"] * 50
     with ThreadPoolExecutor(8) as pool:
-        answers = pool.map(lambda target: crowd.ask(target, method="POST", body=body), targets)
-        statuses = Counter(answer.status for answer in answers)
+        responses = pool.map(lambda target: crowd.ask(target, method="POST", body=body), targets)
+        statuses = Counter(response.status for response in responses)
     assert statuses == {404: len(targets)}
 
 
@@ -89,13 +89,13 @@ def test_a_body_that_the_app_does_not_read_is_never_a_502(crowd: Site, size: int
 
 def test_no_size_of_headers_is_a_502(site: Site) -> None:
     for size in (1_000, 4_000, 6_500):
-        answer = site.ask("/path/inspect", {"Cookie": f"a={'x' * size}"})
-        assert answer.status == 200, f"{size} bytes"
-    answer = site.ask("/path/inspect", [(f"X-{number}", "x" * 3_000) for number in range(4)])
-    assert answer.status == 200, "12 kB in several headers"
+        response = site.ask("/path/inspect", {"Cookie": f"a={'x' * size}"})
+        assert response.status == 200, f"{size} bytes"
+    response = site.ask("/path/inspect", [(f"X-{number}", "x" * 3_000) for number in range(4)])
+    assert response.status == 200, "12 kB in several headers"
     for size in (9_000, 33_000, 66_000, 200_000):
-        answer = site.ask("/path/inspect", {"Cookie": f"a={'x' * size}"})
-        assert answer.status in {400, 414, 431}, f"{size} bytes"
+        response = site.ask("/path/inspect", {"Cookie": f"a={'x' * size}"})
+        assert response.status in {400, 414, 431}, f"{size} bytes"
 
 
 def test_many_headers_and_many_arguments_arrive(site: Site) -> None:
@@ -114,9 +114,9 @@ def test_a_large_header_of_an_answer_arrives(crowd: Site) -> None:
 
 
 def test_a_large_download_arrives_whole(crowd: Site) -> None:
-    with crowd.client() as client, client.stream("GET", "/plain/download") as answer:
+    with crowd.client() as client, client.stream("GET", "/plain/download") as response:
         received = hashlib.sha256()
-        for piece in answer.iter_bytes():
+        for piece in response.iter_bytes():
             received.update(piece)
     sent = hashlib.sha256(b"".join(bytes([number]) * MIB for number in range(40)))
     assert received.digest() == sent.digest()
@@ -124,8 +124,8 @@ def test_a_large_download_arrives_whole(crowd: Site) -> None:
 
 @pytest.mark.slow
 def test_a_large_download_survives_a_client_that_pauses(crowd: Site) -> None:
-    with crowd.client() as client, client.stream("GET", "/plain/download") as answer:
-        received = answer.iter_bytes(MIB)
+    with crowd.client() as client, client.stream("GET", "/plain/download") as response:
+        received = response.iter_bytes(MIB)
         assert len(next(received)) == MIB
         time.sleep(6)  # longer than uWSGI waits by default, and than REQUEST_TIMEOUT here
         assert sum(map(len, received)) == 39 * MIB
@@ -133,19 +133,19 @@ def test_a_large_download_survives_a_client_that_pauses(crowd: Site) -> None:
 
 def test_a_stream_arrives_piece_by_piece(site: Site) -> None:
     path = "/path/events?count=2&interval=4"
-    with site.client() as client, client.stream("GET", path) as answer:
-        lines = (line for line in answer.iter_lines() if line)
+    with site.client() as client, client.stream("GET", path) as response:
+        lines = (line for line in response.iter_lines() if line)
         first = json.loads(next(lines).removeprefix("data: "))
         came = time.monotonic()
         rest = [json.loads(line.removeprefix("data: ")) for line in lines]
-    assert answer.headers["Content-Type"].startswith("text/event-stream")
+    assert response.headers["Content-Type"].startswith("text/event-stream")
     assert [first["number"], *(event["number"] for event in rest)] == [1, 2]
     assert time.monotonic() - came > 0.5, "the first event was held back until the second came"
 
 
 def test_a_stream_may_last_longer_than_a_request(crowd: Site) -> None:
-    answer = crowd.ask("/events?count=4&interval=2")  # 6 seconds; the limit is 5
-    assert answer.text.count("data: ") == 4
+    response = crowd.ask("/events?count=4&interval=2")  # 6 seconds; the limit is 5
+    assert response.text.count("data: ") == 4
 
 
 def test_answers_on_one_connection_do_not_mix(site: Site) -> None:

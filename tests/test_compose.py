@@ -152,8 +152,8 @@ def test_what_is_in_memory_is_bounded(shared_site: Serve) -> None:
 @pytest.mark.slow
 def test_a_request_in_flight_survives_docker_stop(spare: ComposeSite) -> None:
     path = "/path/events?count=3&interval=1"
-    with spare.client() as client, client.stream("GET", path) as answer:
-        events = (line for line in answer.iter_lines() if line)
+    with spare.client() as client, client.stream("GET", path) as response:
+        events = (line for line in response.iter_lines() if line)
         next(events)  # now it surely is in flight
         spare.compose("stop")
         assert len(list(events)) == 2, spare.logs()
@@ -166,9 +166,9 @@ def test_a_request_in_flight_survives_docker_stop(spare: ComposeSite) -> None:
 @pytest.mark.slow
 def test_nginx_says_503_while_there_is_no_app_and_finds_the_next_one(spare: ComposeSite) -> None:
     spare.compose("stop", "app")
-    answer = spare.ask("/path/")
-    assert answer.status == 503
-    assert int(answer.headers["Retry-After"]) > 0
+    response = spare.ask("/path/")
+    assert response.status == 503
+    assert int(response.headers["Retry-After"]) > 0
     assert spare.ask("/path/static/style.css").status == 200, "this needs no app"
     spare.compose("up", "--detach", "--wait", "app")
     assert spare.ask("/path/").status == 200, "nginx had to be told"

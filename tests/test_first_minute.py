@@ -106,8 +106,8 @@ def test_make_serve_on_a_fresh_machine_prints_an_address_that_answers(machine: C
         seconds = time.monotonic() - begun
         address = line.split()[-1]
         assert address == "http://localhost:8080/path/"
-        answer = docker("exec", name, "python3", "-c", ASK, address)
-        assert answer.stdout.strip() == "200"
+        response = docker("exec", name, "python3", "-c", ASK, address)
+        assert response.stdout.strip() == "200"
         print(f"make serve took {seconds:.0f} s on a fresh machine")
         docker("kill", name)  # and with it all that runs there
 

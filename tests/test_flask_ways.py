@@ -63,9 +63,9 @@ def test_local_serves_at_the_mount_and_nowhere_else(serve: Serve) -> None:
     assert seen["external_url"] == f"{site.url}/path/"
     assert site.ask("/path/static/style.css").status == 200
     for outside in ("/", "/pathology", "/PATH/"):
-        answer = site.ask(outside)
-        assert answer.status >= 400
-        assert b"Your app works" not in answer.body
+        response = site.ask(outside)
+        assert response.status >= 400
+        assert b"Your app works" not in response.body
     assert "LookupError: nothing here catches this" in site.ask("/plain/raise").text
 
 

@@ -20,8 +20,8 @@ def test_an_app_factory_in_a_package(crowd: Site, mount: str) -> None:
     with crowd.client() as client:
         window = client.get(f"{mount}/")
         assert f'href="{mount}/basket/"' in window.text
-        answer = client.post(f"{mount}/basket/apple")
-        assert (answer.status_code, answer.headers["Location"]) == (302, f"{mount}/basket/")
+        response = client.post(f"{mount}/basket/apple")
+        assert (response.status_code, response.headers["Location"]) == (302, f"{mount}/basket/")
         assert client.get(f"{mount}/basket/").json() == {"basket": ["apple"]}
 
 

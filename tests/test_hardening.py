@@ -310,12 +310,12 @@ def test_a_volume_for_sockets_that_is_mounted_in_another_way_is_refused(
 def test_users_that_are_assigned_at_random_serve_the_app(serve: Serve) -> None:
     override = Path(__file__).with_name("any-user.yml")
     site = serve("compose", files=[override], COMPOSE_FILE=f"docker-compose.yml:{override.name}")
-    answer = site.ask("/path/inspect")
-    assert answer.json()["path"] == "/inspect"
+    response = site.ask("/path/inspect")
+    assert response.json()["path"] == "/inspect"
     assert site.ask("/path/static/style.css").status == 200
     large = bytes(3_000_000)  # more than nginx and uWSGI keep in memory
-    answer = site.ask("/path/inspect", method="POST", body=large)
-    assert answer.json()["body_length"] == len(large)
+    response = site.ask("/path/inspect", method="POST", body=large)
+    assert response.json()["body_length"] == len(large)
     for service, user in (("app", 1234567), ("nginx", 7654321)):
         said = site.compose("exec", "-T", service, "cat", "/proc/1/status").stdout
         assert re.search(rf"^Uid:\s{user}\s.*\nGid:\s0\s", said, re.MULTILINE)
@@ -337,7 +337,7 @@ def test_a_pod_with_one_empty_volume_serves_the_app_as_a_random_user(site: Compo
             image = f"{site.name}-{service}"
             docker("run", "--detach", f"--name={name}-{service}", *power, *knobs, image)
         healthy = ["exec", f"{name}-nginx", "/etc/nginx/bundle/health.sh", "/run/web"]
-        until(lambda: docker(*healthy, check=False).returncode == 0, "an answer through nginx", 60)
+        until(lambda: docker(*healthy, check=False).returncode == 0, "a response through nginx", 60)
         stat = ["stat", "-L", "-c", "%a", "/run/web/sockets", "/run/web/sockets/live.sock"]
         assert docker("exec", f"{name}-nginx", *stat).stdout == "2750\n660\n"
     finally:

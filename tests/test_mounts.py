@@ -46,10 +46,10 @@ def greet(client: httpx.Client, mount: str, name: str) -> httpx.Response:
 def test_every_page_answers_and_links_only_into_its_own_mount(home: Site, mount: str) -> None:
     with home.client() as client:
         for page in PAGES:
-            answer = client.get(f"{mount}/{page}")
-            assert answer.status_code == 200, f"{page}: {answer.text}"
-            if answer.headers["Content-Type"].startswith("text/html"):
-                links = re.findall(r'(?:href|src|action|data-source)="([^"]*)"', answer.text)
+            response = client.get(f"{mount}/{page}")
+            assert response.status_code == 200, f"{page}: {response.text}"
+            if response.headers["Content-Type"].startswith("text/html"):
+                links = re.findall(r'(?:href|src|action|data-source)="([^"]*)"', response.text)
                 strays = [link for link in links if not link.startswith(f"{mount}/")]
                 assert links
                 assert not strays, f"{page} leads out of the mount"
@@ -58,19 +58,19 @@ def test_every_page_answers_and_links_only_into_its_own_mount(home: Site, mount:
 
 
 def test_an_error_has_the_look_of_the_app_and_no_traceback(home: Site, mount: str) -> None:
-    answer = home.ask(f"{mount}/boom?visitor=Ada")
-    assert answer.status == 500
-    assert f'href="{mount}/static/style.css"' in answer.text
-    assert "ZeroDivisionError" not in answer.text
-    assert "Retry-After" not in answer.headers, "this is nginx's page, not the app's"
+    response = home.ask(f"{mount}/boom?visitor=Ada")
+    assert response.status == 500
+    assert f'href="{mount}/static/style.css"' in response.text
+    assert "ZeroDivisionError" not in response.text
+    assert "Retry-After" not in response.headers, "this is nginx's page, not the app's"
 
 
 def test_a_form_comes_back_with_a_redirect_a_message_and_a_session(home: Site, mount: str) -> None:
     with home.client() as client:
-        answer = greet(client, mount, "Ada")
-        assert answer.status_code == 303
-        assert answer.headers["Location"] == f"{mount}/form"
-        page = client.get(answer.headers["Location"]).text
+        response = greet(client, mount, "Ada")
+        assert response.status_code == 303
+        assert response.headers["Location"] == f"{mount}/form"
+        page = client.get(response.headers["Location"]).text
         assert "Hello, Ada!" in page
         assert "Hello, Ada!" not in client.get(f"{mount}/form").text, "a message is shown once"
         # Several times, for all workers.
@@ -129,12 +129,12 @@ def test_the_longest_mount_answers(crowd: Site, target: str, mount: str, path: s
 
 @pytest.mark.parametrize("target", ["/a/bc", "/a/b.html", "/a", "/shopping/", "/A/B/"])
 def test_what_only_looks_like_a_mount_goes_to_the_app_at_the_root(crowd: Site, target: str) -> None:
-    answer = crowd.ask(target)
-    assert answer.status == 404
-    assert 'href="/static/style.css"' in answer.text, "this is not the root app's own 404"
+    response = crowd.ask(target)
+    assert response.status == 404
+    assert 'href="/static/style.css"' in response.text, "this is not the root app's own 404"
 
 
 @pytest.mark.parametrize("mount", ["/a/b", "/shop", "/shop/second", "/plain"])
 def test_each_mount_without_its_slash_leads_there(crowd: Site, mount: str) -> None:
-    answer = crowd.ask(f"{mount}?x=1")
-    assert (answer.status, answer.headers["Location"]) == (308, f"{mount}/?x=1")
+    response = crowd.ask(f"{mount}?x=1")
+    assert (response.status, response.headers["Location"]) == (308, f"{mount}/?x=1")

@@ -33,4 +33,4 @@ def test_a_child_of_the_app_is_run_in_its_virtual_environment_and_after_a_reload
     master = next(p for p in site.processes() if p.name() == "uwsgi" and p.ppid() == own)
     master.send_signal(signal.SIGHUP)
     until(lambda: "(RE)spawned uWSGI master" in site.logs(), "the reload")
-    assert until(lambda: site.ask("/path/").text == here, "the same answer")
+    assert until(lambda: site.ask("/path/").text == here, "the same response")

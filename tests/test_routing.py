@@ -9,9 +9,9 @@ from tests.servers import Site
 
 
 def test_the_mount_answers(site: Site) -> None:
-    answer = site.ask("/path/")
-    assert answer.status == 200, answer.text
-    assert site.reached_the_app(answer)
+    response = site.ask("/path/")
+    assert response.status == 200, response.text
+    assert site.reached_the_app(response)
 
 
 @pytest.mark.parametrize("query", ["", "?x=1&y=%20&z=a+b", "?next=http://example.com/"])
@@ -21,9 +21,9 @@ def test_the_mount_without_its_slash_leads_there_with_port_and_query(
 ) -> None:
     # A mapped port is one that nginx does not know of, like that of the third name.
     authority = host if ":" in host else f"{host}:{site.port}"
-    answer = site.ask(f"/path{query}", {"Host": authority})
-    assert answer.status == 308, "a POST would come back as a GET"
-    location = urljoin(f"http://{authority}/path{query}", answer.headers["Location"])
+    response = site.ask(f"/path{query}", {"Host": authority})
+    assert response.status == 308, "a POST would come back as a GET"
+    location = urljoin(f"http://{authority}/path{query}", response.headers["Location"])
     assert location == f"http://{authority}/path/{query}"
 
 
@@ -34,10 +34,10 @@ def test_the_mount_without_its_slash_leads_there_with_port_and_query(
 def test_what_is_outside_the_mount_is_404_from_nginx_and_never_reaches_python(
     site: Site, target: str
 ) -> None:
-    answer = site.ask(target)
-    assert answer.status == 404
-    assert "<center>nginx</center>" in answer.text
-    assert not site.reached_the_app(answer)
+    response = site.ask(target)
+    assert response.status == 404
+    assert "<center>nginx</center>" in response.text
+    assert not site.reached_the_app(response)
 
 
 @pytest.mark.parametrize("target", ["/nginx-error-pages/502.html", "/nginx/nginx.conf", "/.env"])
@@ -91,22 +91,22 @@ UNUSUAL = {
 
 @pytest.mark.parametrize(("target", "expected"), UNUSUAL.items(), ids=UNUSUAL)
 def test_an_unusual_way_to_write_a_url(site: Site, target: str, expected: str | int) -> None:
-    answer = site.ask(target)
+    response = site.ask(target)
     if isinstance(expected, int):
-        assert answer.status == expected
-        assert "<center>nginx</center>" in answer.text
+        assert response.status == expected
+        assert "<center>nginx</center>" in response.text
     else:
-        assert answer.status == 200, answer.text
-        seen = answer.json()
+        assert response.status == 200, response.text
+        seen = response.json()
         assert (seen["path"], seen["script_root"]) == (expected, "/path")
 
 
 @pytest.mark.parametrize("target", ["/path/inspect//a", "/path//inspect//a"])
 def test_flask_itself_redirects_to_a_path_without_double_slashes(site: Site, target: str) -> None:
-    answer = site.ask(f"{target}?x=1")
-    assert answer.status in (301, 303, 308)
+    response = site.ask(f"{target}?x=1")
+    assert response.status in (301, 303, 308)
     merged = re.sub("/+", "/", target)
-    assert answer.headers["Location"] == f"http://127.0.0.1:{site.port}{merged}?x=1"
+    assert response.headers["Location"] == f"http://127.0.0.1:{site.port}{merged}?x=1"
 
 
 def test_the_query_reaches_the_app_as_it_was_sent(site: Site) -> None:

@@ -36,39 +36,39 @@ STYLE = (PROJECT / "yourapplication" / "static" / "style.css").read_bytes()
 
 
 def test_a_static_file_comes_from_nginx_itself_and_may_be_kept(site: Site) -> None:
-    answer = site.ask("/path/static/style.css")
-    assert answer.body == STYLE
-    assert answer.headers["Content-Type"] == "text/css; charset=utf-8"
-    assert int(re.fullmatch(r"max-age=(\d+)", answer.headers["Cache-Control"])[1]) > 0
-    assert not site.reached_the_app(answer)
+    response = site.ask("/path/static/style.css")
+    assert response.body == STYLE
+    assert response.headers["Content-Type"] == "text/css; charset=utf-8"
+    assert int(re.fullmatch(r"max-age=(\d+)", response.headers["Cache-Control"])[1]) > 0
+    assert not site.reached_the_app(response)
 
 
 def test_a_static_file_comes_compressed_to_those_who_take_it(site: Site) -> None:
-    answer = site.ask("/path/static/style.css", {"Accept-Encoding": "gzip"})
-    assert answer.headers["Content-Encoding"] == "gzip"
-    assert answer.headers["Vary"] == "Accept-Encoding"
-    assert len(answer.body) < len(STYLE) / 2
-    assert gzip.decompress(answer.body) == STYLE
-    assert not site.reached_the_app(answer)
+    response = site.ask("/path/static/style.css", {"Accept-Encoding": "gzip"})
+    assert response.headers["Content-Encoding"] == "gzip"
+    assert response.headers["Vary"] == "Accept-Encoding"
+    assert len(response.body) < len(STYLE) / 2
+    assert gzip.decompress(response.body) == STYLE
+    assert not site.reached_the_app(response)
 
 
 def test_brotli_is_preferred_where_nginx_has_it(site: Site) -> None:
     expected = "br" if isinstance(site, ComposeSite) or MODULE.exists() else "gzip"
-    answer = site.ask("/path/static/style.css", {"Accept-Encoding": BROWSERS})
-    assert answer.headers["Content-Encoding"] == expected
-    assert answer.headers["Vary"] == "Accept-Encoding"
-    assert answer.headers["Content-Type"] == "text/css; charset=utf-8"
+    response = site.ask("/path/static/style.css", {"Accept-Encoding": BROWSERS})
+    assert response.headers["Content-Encoding"] == expected
+    assert response.headers["Vary"] == "Accept-Encoding"
+    assert response.headers["Content-Type"] == "text/css; charset=utf-8"
     if expected == "br":
-        assert brotli.decompress(answer.body) == STYLE
+        assert brotli.decompress(response.body) == STYLE
     assert "Content-Encoding" not in site.ask("/path/static/style.css").headers
 
 
 @pytest.mark.docker
 @pytest.mark.parametrize("kind", ["compose"])
 def test_an_image_has_the_smallest_twins(site: Site) -> None:
-    answer = site.ask("/path/static/style.css", {"Accept-Encoding": BROWSERS})
-    assert len(answer.body) == len(brotli.compress(STYLE, quality=11))
-    assert len(answer.body) < len(brotli.compress(STYLE, quality=6))
+    response = site.ask("/path/static/style.css", {"Accept-Encoding": BROWSERS})
+    assert len(response.body) == len(brotli.compress(STYLE, quality=11))
+    assert len(response.body) < len(brotli.compress(STYLE, quality=6))
 
 
 def test_what_has_a_fingerprint_in_its_name_may_be_kept_for_good(
@@ -93,24 +93,24 @@ def test_what_has_a_fingerprint_in_its_name_may_be_kept_for_good(
 def test_a_static_file_that_the_client_has_is_not_sent_again(site: Site) -> None:
     for headers in ({}, {"Accept-Encoding": "gzip"}):
         tag = site.ask("/path/static/style.css", headers).headers["ETag"]
-        answer = site.ask("/path/static/style.css", headers | {"If-None-Match": tag})
-        assert (answer.status, answer.body) == (304, b"")
-        assert not site.reached_the_app(answer)
+        response = site.ask("/path/static/style.css", headers | {"If-None-Match": tag})
+        assert (response.status, response.body) == (304, b"")
+        assert not site.reached_the_app(response)
 
 
 def test_many_ranges_of_a_static_file_are_no_502(site: Site) -> None:
     ranges = ",".join(f"{start}-{start}" for start in range(0, 1000, 2))
-    answer = site.ask("/path/static/style.css", {"Range": f"bytes={ranges}"})
-    assert answer.status in {200, 206}
-    answer = site.ask("/path/static/style.css", {"Range": "bytes=0-4"})
-    assert (answer.status, answer.body) == (206, STYLE[:5])
+    response = site.ask("/path/static/style.css", {"Range": f"bytes={ranges}"})
+    assert response.status in {200, 206}
+    response = site.ask("/path/static/style.css", {"Range": "bytes=0-4"})
+    assert (response.status, response.body) == (206, STYLE[:5])
 
 
 def test_a_static_file_that_does_not_exist_is_the_apps_own_404(site: Site) -> None:
     for target in ("/path/static/nothing.css", "/path/static/", "/path/static"):
-        answer = site.ask(target)
-        assert answer.status == 404
-        assert 'href="/path/static/style.css"' in answer.text, "this is not the app's page"
+        response = site.ask(target)
+        assert response.status == 404
+        assert 'href="/path/static/style.css"' in response.text, "this is not the app's page"
 
 
 @pytest.mark.parametrize("mount", ["/shop", "/shop/second"])
@@ -121,9 +121,9 @@ def test_an_app_and_its_blueprints_have_their_static_files_at_each_mount(
     files = [unescape(url) for url in re.findall(r'(?:rel="stylesheet" href|src)="([^"]*)"', page)]
     assert files == [f"{mount}/static/shop.css", f"{mount}/basket/files/basket.svg"]
     for file in files:
-        answer = crowd.ask(file)
-        assert answer.status == 200, file
-        assert not crowd.reached_the_app(answer), f"the app had to serve {file}"
+        response = crowd.ask(file)
+        assert response.status == 200, file
+        assert not crowd.reached_the_app(response), f"the app had to serve {file}"
 
 
 def test_each_app_has_its_own_static_files(crowd: Site) -> None:
@@ -136,9 +136,9 @@ def test_each_app_has_its_own_static_files(crowd: Site) -> None:
 
 @pytest.mark.parametrize("file", [".hidden", ".git/config", "%2ehidden", "x/../.hidden"])
 def test_a_hidden_file_in_a_static_folder_stays_hidden(crowd: Site, file: str) -> None:
-    answer = crowd.ask(f"/shop/static/{file}")
-    assert answer.status == 404
-    assert not crowd.reached_the_app(answer), "Flask would send it"
+    response = crowd.ask(f"/shop/static/{file}")
+    assert response.status == 404
+    assert not crowd.reached_the_app(response), "Flask would send it"
 
 
 def test_nginx_has_no_copy_of_what_a_link_leads_to(crowd: Site) -> None:
@@ -162,7 +162,7 @@ def test_nginx_has_no_copy_of_what_a_link_leads_to(crowd: Site) -> None:
     ],
 )
 def test_what_lies_beside_the_static_folder_is_no_static_file(site: Site, target: str) -> None:
-    answer = site.ask(target)
-    if answer.status == 308:  # Flask redirects to one slash instead of two
-        answer = site.ask(answer.headers["Location"].removeprefix(site.url))
-    assert answer.status == 404
+    response = site.ask(target)
+    if response.status == 308:  # Flask redirects to one slash instead of two
+        response = site.ask(response.headers["Location"].removeprefix(site.url))
+    assert response.status == 404

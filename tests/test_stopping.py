@@ -30,8 +30,8 @@ def test_a_request_in_flight_is_answered_and_then_nothing_is_left(
     site = serve("host", WORKERS=2, THREADS=2)
     processes = site.processes()
     path = "/path/events?count=3&interval=0.5"
-    with site.client() as client, client.stream("GET", path) as answer:
-        events = (line for line in answer.iter_lines() if line)
+    with site.client() as client, client.stream("GET", path) as response:
+        events = (line for line in response.iter_lines() if line)
         next(events)  # now it surely is in flight
         site.signal(number)
         assert len(list(events)) == 2, site.logs()

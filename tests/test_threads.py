@@ -14,9 +14,9 @@ from tests.servers import Site
 def test_as_many_requests_as_there_are_threads_are_answered_at_once(site: Site) -> None:
     started = time.monotonic()
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(site.ask, ["/path/wait?seconds=5"] * 16))
+        responses = list(pool.map(site.ask, ["/path/wait?seconds=5"] * 16))
     seconds = time.monotonic() - started
-    assert {answer.status for answer in answers} == {200}
+    assert {response.status for response in responses} == {200}
     # One worker after another, or one thread in each, would take twenty seconds and more.
     assert seconds < 19, f"16 requests of five seconds each took {seconds:.1f} seconds"
 

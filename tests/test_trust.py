@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import Answer, Site, until
+from tests.servers import Response, Site, until
 
 FORGED = {
     "X-Forwarded-Proto": "https",
@@ -27,10 +27,10 @@ FORGED = {
 }
 
 
-def seen(answer: Answer) -> dict[str, Any]:
+def seen(response: Response) -> dict[str, Any]:
     """What the inspector saw, without the request's id, which is always another one."""
-    assert answer.status == 200, answer.text
-    everything = answer.json()
+    assert response.status == 200, response.text
+    everything = response.json()
     headers = [pair for pair in everything["headers"] if pair[0] != "X-Request-Id"]
     return everything | {"headers": headers}
 
@@ -49,12 +49,12 @@ def test_a_forged_header_changes_nothing(site: Site, name: str, value: str) -> N
 
 
 def test_a_trusted_proxy_is_believed_about_scheme_host_and_address(crowd: Site) -> None:
-    answer = seen(crowd.ask("/a/b/inspect?x=1", FORGED))
-    assert answer["scheme"] == "https"
-    assert answer["host"] == "forged.example"
-    assert answer["remote_addr"] == "192.0.2.66"
-    assert answer["url"] == "https://forged.example/a/b/inspect?x=1"
-    assert answer["external_url"] == "https://forged.example/a/b/"
+    response = seen(crowd.ask("/a/b/inspect?x=1", FORGED))
+    assert response["scheme"] == "https"
+    assert response["host"] == "forged.example"
+    assert response["remote_addr"] == "192.0.2.66"
+    assert response["url"] == "https://forged.example/a/b/inspect?x=1"
+    assert response["external_url"] == "https://forged.example/a/b/"
 
 
 def test_a_trusted_proxy_is_believed_about_nothing_else(crowd: Site) -> None:
@@ -92,14 +92,14 @@ def test_a_scheme_is_http_or_https_whoever_says_otherwise(crowd: Site, scheme: s
 def test_the_client_is_the_last_hop_that_is_not_a_proxy_of_ours(
     crowd: Site, hops: list[str], client: str
 ) -> None:
-    answer = crowd.ask("/inspect", [("X-Forwarded-For", hop) for hop in hops])
-    assert seen(answer)["remote_addr"] == client
-    assert crowd.access(answer.headers["X-Request-ID"])["client"] == client
+    response = crowd.ask("/inspect", [("X-Forwarded-For", hop) for hop in hops])
+    assert seen(response)["remote_addr"] == client
+    assert crowd.access(response.headers["X-Request-ID"])["client"] == client
 
 
 def test_a_hop_that_is_no_address_is_not_believed(crowd: Site) -> None:
-    answer = seen(crowd.ask("/inspect", {"X-Forwarded-For": "<script>"}))
-    assert answer["remote_addr"] == seen(crowd.ask("/inspect"))["remote_addr"]
+    response = seen(crowd.ask("/inspect", {"X-Forwarded-For": "<script>"}))
+    assert response["remote_addr"] == seen(crowd.ask("/inspect"))["remote_addr"]
 
 
 # --- Host names ---
@@ -122,9 +122,9 @@ def test_a_name_of_ours_is_answered(crowd: Site, host: str) -> None:
 )
 def test_another_name_is_refused_and_never_reaches_python(crowd: Site, host: str) -> None:
     for target in ("/inspect", "/a/b", "/static/style.css", "/shop/"):
-        answer = crowd.ask(target, {"Host": host})
-        assert answer.status == 421, target
-        assert not crowd.reached_the_app(answer)
+        response = crowd.ask(target, {"Host": host})
+        assert response.status == 421, target
+        assert not crowd.reached_the_app(response)
 
 
 @pytest.mark.parametrize(
@@ -140,8 +140,8 @@ def test_another_name_is_refused_and_never_reaches_python(crowd: Site, host: str
     ],
 )
 def test_a_name_cannot_hide_another(crowd: Site, host: str) -> None:
-    answer = crowd.ask("/inspect", {"Host": host})
-    assert answer.status in {400, 421}, answer.text
+    response = crowd.ask("/inspect", {"Host": host})
+    assert response.status in {400, 421}, response.text
 
 
 def test_a_request_has_one_host(crowd: Site) -> None:
@@ -151,9 +151,9 @@ def test_a_request_has_one_host(crowd: Site) -> None:
 
 def test_a_request_line_with_a_whole_url_cannot_bring_a_host(crowd: Site, site: Site) -> None:
     for place, path in ((crowd, "/inspect"), (site, "/path/inspect")):
-        answer = place.ask(f"http://example.com{path}", {"Host": "forged.example"})
-        assert answer.status == 400
-        assert not place.reached_the_app(answer)
+        response = place.ask(f"http://example.com{path}", {"Host": "forged.example"})
+        assert response.status == 400
+        assert not place.reached_the_app(response)
 
 
 # --- Request ids ---
@@ -173,37 +173,37 @@ EVERY_KIND_OF_ANSWER = [
 ]
 
 
-def ids_of(answer: Answer) -> list[str]:
+def ids_of(response: Response) -> list[str]:
     """The request ids of a response, all in nginx's format."""
-    ids = answer.headers.get_all("X-Request-ID", [])
+    ids = response.headers.get_all("X-Request-ID", [])
     assert all(re.fullmatch("[0-9a-f]{32}", text) for text in ids), ids
     return ids
 
 
 def test_every_answer_has_an_id_of_its_own_that_nginx_made(crowd: Site, site: Site) -> None:
-    answers = [
+    responses = [
         (status, target, crowd.ask(target, {"X-Request-ID": "forged"}, method))
         for status, method, target in EVERY_KIND_OF_ANSWER
     ]
-    answers += [
+    responses += [
         (404, "outside the mount", site.ask("/")),
         (413, "too large", site.ask("/path/upload", {"Content-Length": "99999999"}, "POST")),
         (421, "unknown name", crowd.ask("/", {"Host": "forged.example"})),
     ]
     tag = site.ask("/path/static/style.css").headers["ETag"]
-    answers.append((304, "tag", site.ask("/path/static/style.css", {"If-None-Match": tag})))
+    responses.append((304, "tag", site.ask("/path/static/style.css", {"If-None-Match": tag})))
     until(lambda: crowd.ask("/").status == 200, "the worker that takes the place of the ended one")
     seen_ids = set()
-    for status, what, answer in answers:
-        assert answer.status == status, what
-        assert len(ids_of(answer)) == 1, f"{what} has not one id: {answer.headers}"
-        seen_ids.update(ids_of(answer))
-    assert len(seen_ids) == len(answers), "an id was used twice"
+    for status, what, response in responses:
+        assert response.status == status, what
+        assert len(ids_of(response)) == 1, f"{what} has not one id: {response.headers}"
+        seen_ids.update(ids_of(response))
+    assert len(seen_ids) == len(responses), "an id was used twice"
 
 
 def test_the_app_sees_the_id_that_the_client_and_the_log_get(site: Site) -> None:
-    answer = site.ask("/path/inspect", {"X-Request-ID": "forged"})
-    (request_id,) = ids_of(answer)
-    ids = [value for name, value in answer.json()["headers"] if name == "X-Request-Id"]
+    response = site.ask("/path/inspect", {"X-Request-ID": "forged"})
+    (request_id,) = ids_of(response)
+    ids = [value for name, value in response.json()["headers"] if name == "X-Request-Id"]
     assert ids == [request_id]
     assert site.access(request_id)["uri"] == "/path/inspect"

@@ -62,7 +62,7 @@ def upload() -> Response:
 @app.get("/cacheable")
 def cacheable() -> Response:
     """The same page, with leave to keep it for a minute."""
-    answer = Response(render_template("orders.html", orders=_ORDERS[:15]), mimetype="text/html")
-    answer.cache_control.public = True
-    answer.cache_control.max_age = 60
-    return answer
+    response = Response(render_template("orders.html", orders=_ORDERS[:15]), mimetype="text/html")
+    response.cache_control.public = True
+    response.cache_control.max_age = 60
+    return response

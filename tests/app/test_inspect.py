@@ -10,7 +10,7 @@ from yourapplication.pages import INSPECTED
 
 
 def test_it_shows_the_request_line_as_flask_sees_it_below_a_mount(client: FlaskClient) -> None:
-    answer = client.get(
+    response = client.get(
         "/inspect/caf%C3%A9?x=1&x=2&y=%26",
         base_url="https://example.com:8443/a/b",
         environ_overrides={"REMOTE_ADDR": "192.0.2.7"},
@@ -35,8 +35,8 @@ def test_it_shows_the_request_line_as_flask_sees_it_below_a_mount(client: FlaskC
         "json": None,
         "body_length": 0,
     }
-    assert {name: answer[name] for name in expected} == expected
-    assert answer.keys() - expected.keys() == {"headers"}
+    assert {name: response[name] for name in expected} == expected
+    assert response.keys() - expected.keys() == {"headers"}
 
 
 def test_it_shows_every_header(client: FlaskClient) -> None:
@@ -55,11 +55,11 @@ def test_it_answers_any_method(client: FlaskClient, method: str, path: str) -> N
 
 def test_it_measures_the_raw_body_of_a_form(client: FlaskClient) -> None:
     body = b"name=Ada+L&name=Grace"
-    answer = client.post(
+    response = client.post(
         "/inspect", data=body, content_type="application/x-www-form-urlencoded"
     ).json
-    assert answer["form"] == {"name": ["Ada L", "Grace"]}
-    assert answer["body_length"] == len(body)
+    assert response["form"] == {"name": ["Ada L", "Grace"]}
+    assert response["body_length"] == len(body)
 
 
 def test_it_measures_the_raw_body_of_a_multipart_form(client: FlaskClient) -> None:
@@ -68,17 +68,17 @@ def test_it_measures_the_raw_body_of_a_multipart_form(client: FlaskClient) -> No
         b'--limit\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello\r\n'
         b"--limit--\r\n"
     )
-    answer = client.post(
+    response = client.post(
         "/inspect",
         input_stream=BytesIO(body),
         content_length=len(body),
         content_type="multipart/form-data; boundary=limit",
     ).json
-    assert answer["form"] == {"name": ["Ada"]}
-    assert answer["files"] == {
+    assert response["form"] == {"name": ["Ada"]}
+    assert response["files"] == {
         "file": [{"filename": "a.txt", "size": 5, "sha256": hashlib.sha256(b"hello").hexdigest()}]
     }
-    assert answer["body_length"] == len(body)
+    assert response["body_length"] == len(body)
 
 
 def test_it_measures_a_raw_body_and_reads_json(client: FlaskClient) -> None:
@@ -97,7 +97,7 @@ def test_it_takes_one_large_field_of_a_form_but_not_more_than_it_can_hold(
 ) -> None:
     field = b'--limit\r\nContent-Disposition: form-data; name="x"\r\n\r\n' + b"a" * 1_000_000
     form = "multipart/form-data; boundary=limit"
-    answer = client.post("/inspect", data=field + b"\r\n--limit--\r\n", content_type=form).json
-    assert len(answer["form"]["x"][0]) == 1_000_000
+    response = client.post("/inspect", data=field + b"\r\n--limit--\r\n", content_type=form).json
+    assert len(response["form"]["x"][0]) == 1_000_000
     assert client.post("/inspect", data=bytes(INSPECTED)).json["body_length"] == INSPECTED
     assert client.post("/inspect", data=bytes(INSPECTED + 1)).status_code == 413

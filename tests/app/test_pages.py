@@ -54,7 +54,7 @@ def test_every_link_of_every_page_stays_inside_the_mount_and_leads_somewhere(
         if urlsplit(path).path in (f"{mount}/boom", f"{mount}/wait"):
             continue  # these keep their promises below
         with client.get(path) as response:
-            assert response.status_code == 200, f"{path} answers {response.status}"
+            assert response.status_code == 200, f"{path}: {response.status}"
             if response.mimetype != "text/html":
                 continue
             attributes = r'(?:href|src|action|data-source)="([^"]*)"'
@@ -275,8 +275,8 @@ def test_a_stream_without_bounds_is_refused(client: FlaskClient, query: str) -> 
 
 def test_a_path_may_stand_in_the_middle_of_a_rule(client: FlaskClient) -> None:
     path = "/archive/letters/2nd%20half/1911/1912"
-    answer = client.get(path, base_url="http://localhost/a").json
-    assert answer == {"folder": "letters/2nd half/1911", "year": 1912, "url": f"/a{path}"}
+    response = client.get(path, base_url="http://localhost/a").json
+    assert response == {"folder": "letters/2nd half/1911", "year": 1912, "url": f"/a{path}"}
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,8 @@ def test_the_order_of_two_cookies_of_one_name_does_not_matter(first: str) -> Non
     sent = "; ".join([root, own] if first == "/" else [own, root])
     for base_url in ("http://localhost", "http://localhost/a"):
         client = app.test_client(use_cookies=False)
-        answer = client.get("/visit/Grace", base_url=base_url, headers={"Cookie": sent}).text
-        assert answer == "Ada", f"the session at {base_url} is lost"
+        response = client.get("/visit/Grace", base_url=base_url, headers={"Cookie": sent}).text
+        assert response == "Ada", f"the session at {base_url} is lost"
 
 
 def test_a_cookie_signed_with_another_key_is_no_session() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import HOST_AND_COMPOSE
-from tests.servers import Answer, Serve, Site
+from tests.servers import Response, Serve, Site
 
 PRESS = Path(__file__).parent / "apps" / "press.py"
 # One worker, which counts its requests. The tests are a trusted proxy.
@@ -41,10 +41,10 @@ class Page:
         kind = {"Content-Type": "application/json"}
         assert self.site.ask(f"/path/page/{self.name}", kind, "PUT", body).status == 200
 
-    def ask(self, headers: Mapping[str, str] | None = None, method: str = "GET") -> Answer:
+    def ask(self, headers: Mapping[str, str] | None = None, method: str = "GET") -> Response:
         return self.site.ask(f"/path/page/{self.name}", headers or {}, method)
 
-    def asked_at_once(self, times: int) -> list[Answer]:
+    def asked_at_once(self, times: int) -> list[Response]:
         with ThreadPoolExecutor(times) as visitors:
             return list(visitors.map(lambda _: self.ask(), range(times)))
 
@@ -65,6 +65,6 @@ def press(request: pytest.FixtureRequest, shared_site: Serve) -> Site:
     return shared_site(request.param, files=(PRESS,), **KNOBS)
 
 
-def cached(answer: Answer) -> str | None:
+def cached(response: Response) -> str | None:
     """X-Cache of the response: hit, miss, stale, or nothing."""
-    return answer.headers["X-Cache"]
+    return response.headers["X-Cache"]

@@ -247,8 +247,8 @@ def test_other_methods_go_to_the_app(page: Page) -> None:
     page.says(PUBLIC)
     page.ask()
     for method in ("POST", "DELETE", "OPTIONS"):
-        answer = page.ask(method=method)
-        assert (answer.status, cached(answer)) == (200 if method == "OPTIONS" else 405, None)
+        response = page.ask(method=method)
+        assert (response.status, cached(response)) == (200 if method == "OPTIONS" else 405, None)
 
 
 @pytest.mark.parametrize(
@@ -329,19 +329,19 @@ def test_the_app_hears_what_part_is_asked_for_and_what_the_client_has(page: Page
 def test_a_page_that_the_client_has_is_not_sent_again(page: Page) -> None:
     page.says(PUBLIC, ("ETag", '"v1"'))
     for runs in (1, 2, 2):  # the app's own 304, which is not cached; then one from the cache
-        answer = page.ask({"If-None-Match": '"v1"'})
-        assert (answer.status, answer.body) == (304, b"")
+        response = page.ask({"If-None-Match": '"v1"'})
+        assert (response.status, response.body) == (304, b"")
         assert page.runs == runs
         assert page.ask().status == 200
 
 
 def test_the_id_on_a_kept_page_is_that_of_this_request(page: Page, press: Site) -> None:
     page.says(PUBLIC, ("X-Request-ID", "of the app"))
-    answers = [page.ask() for _ in range(3)]
-    ids = [answer.headers.get_all("X-Request-ID") for answer in answers]
+    responses = [page.ask() for _ in range(3)]
+    ids = [response.headers.get_all("X-Request-ID") for response in responses]
     assert {len(found) for found in ids} == {1}
     assert len({found[0] for found in ids}) == 3
-    assert [press.reached_the_app(answer) for answer in answers] == [True, False, False]
+    assert [press.reached_the_app(response) for response in responses] == [True, False, False]
 
 
 @ON_HOST
@@ -380,9 +380,9 @@ def test_it_can_be_switched_off_and_is_with_the_debugger_on(
 ) -> None:
     page = Page(serve("host", files=[PRESS], **KNOBS | knobs), "off")
     page.says(PUBLIC)
-    answers = [page.ask(), page.ask()]
-    assert answers[0].body != answers[1].body
-    assert [cached(answer) for answer in answers] == [None, None]
+    responses = [page.ask(), page.ask()]
+    assert responses[0].body != responses[1].body
+    assert [cached(response) for response in responses] == [None, None]
 
 
 def test_kept_pages_count_towards_a_clients_share(serve: Serve) -> None:

@@ -23,8 +23,8 @@ def test_one_request_renews_a_page_that_many_ask_for(page: Page) -> None:
     page.says("public, max-age=1, stale-while-revalidate=60")
     old = grow_old(page)
     page.says("public, max-age=60", seconds=3)
-    answers = page.asked_at_once(30)
-    assert {(cached(answer), answer.body) for answer in answers} == {("stale", old)}
+    responses = page.asked_at_once(30)
+    assert {(cached(response), response.body) for response in responses} == {("stale", old)}
     new = until(lambda: (now := page.ask()).body != old and now, "the new page")
     assert cached(new) == "hit"
     assert page.runs == 2
@@ -72,13 +72,13 @@ def test_while_the_app_is_down_a_page_that_is_too_old_still_comes(page: Page) ->
     page.says("public, max-age=1")
     old = grow_old(page)
     with down(page.site):
-        answers = [page.ask() for _ in range(10)]
-        assert {(a.status, cached(a), a.body) for a in answers} == {(200, "stale", old)}
+        responses = [page.ask() for _ in range(10)]
+        assert {(a.status, cached(a), a.body) for a in responses} == {(200, "stale", old)}
         assert page.ask(method="HEAD").status == 200
         assert page.site.ask("/path/page/never-seen").status == 503
         signed_in = page.ask({"Cookie": "session=ada"})
         assert (signed_in.status, cached(signed_in)) == (503, None)
-    until(lambda: page.ask().body != old, "the app's answer")
+    until(lambda: page.ask().body != old, "the app's response")
 
 
 @pytest.mark.parametrize("press", ["host"], indirect=True)
@@ -90,7 +90,7 @@ def test_an_app_that_takes_too_long_or_breaks_off_is_as_good_as_down(
     page.says("public, max-age=1", seconds=60)  # REQUEST_TIMEOUT is 5
     before = press.workers()
     assert (cached(late := page.ask()), late.body) == ("stale", old)
-    until(lambda: press.workers() - before, "a new worker, which has nothing to answer yet")
+    until(lambda: press.workers() - before, "a new worker without requests")
     page.says("public, max-age=1", exit=True)
     assert (cached(broken := page.ask()), broken.body) == ("stale", old)
 
@@ -133,8 +133,8 @@ def test_a_restart_of_the_app_is_not_seen_on_a_kept_page(serve: Serve) -> None:
 
     def visit() -> None:
         while not over.wait(0.05):
-            answer = page.ask()
-            seen.append((answer.status, cached(answer)))
+            response = page.ask()
+            seen.append((response.status, cached(response)))
 
     visitor = threading.Thread(target=visit)
     visitor.start()

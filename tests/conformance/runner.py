@@ -174,8 +174,8 @@ def _send(site: Site, row: Row, ask: Ask) -> Reply:
 
 
 def _processes(site: Site, mount: str) -> dict[int, str]:
-    answer = site.ask(f"{mount}/processes")
-    return {int(pid): words for pid, words in answer.json().items() if not HELPERS.search(words)}
+    response = site.ask(f"{mount}/processes")
+    return {int(pid): words for pid, words in response.json().items() if not HELPERS.search(words)}
 
 
 def _left(site: Site, mount: str, before: dict[int, str]) -> tuple[str, ...]:

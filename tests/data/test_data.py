@@ -22,9 +22,9 @@ DOCUMENT = (PROJECT / "docs" / "data.md").read_text()
 
 
 def entries(site: Site, method: str = "GET") -> int:
-    answer = site.ask("/x/entries", method=method, body=b"x" if method == "POST" else b"")
-    assert answer.status == 200, site.logs()
-    return int(answer.text)
+    response = site.ask("/x/entries", method=method, body=b"x" if method == "POST" else b"")
+    assert response.status == 200, site.logs()
+    return int(response.text)
 
 
 def commands(heading: str) -> list[str]:
@@ -68,8 +68,8 @@ def writing(site: Site) -> Iterator[list[int]]:
 
     def write() -> None:
         while not over.is_set():
-            answer = site.ask("/x/entries", method="POST", body=b"x")
-            seen.append(int(answer.text) if answer.status == 200 else -answer.status)
+            response = site.ask("/x/entries", method="POST", body=b"x")
+            seen.append(int(response.text) if response.status == 200 else -response.status)
 
     thread = threading.Thread(target=write)
     thread.start()

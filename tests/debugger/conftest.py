@@ -50,9 +50,9 @@ def refused(tmp_path):
 
 @pytest.fixture
 def users():
-    """Other users of the app: ``with users(server) as answers`` they come, until the block ends.
+    """Other users of the app: ``with users(server) as responses`` sends requests in the block.
 
-    What they are answered is counted as right (their own token), or kept in ``answers.wrong``.
+    A response with their own token counts as right; others are in ``responses.wrong``.
     """
 
     class Users:
@@ -75,8 +75,8 @@ def users():
                 visits += 1
                 token = f"user{number}visit{visits}"
                 try:
-                    answer = self.server.get(f"/path/fine/{token}")
-                    got = answer.status, answer.text
+                    response = self.server.get(f"/path/fine/{token}")
+                    got = response.status, response.text
                 except (OSError, HTTPException) as error:
                     got = error
                 if got == (200, token):

@@ -53,7 +53,7 @@ def until(condition, what, timeout=60):
 
 
 @dataclass
-class Answer:
+class Response:
     status: int
     headers: http.client.HTTPMessage
     text: str
@@ -179,7 +179,7 @@ class Server:
                 "GET" if body is None else "POST", path, body=body, headers=dict(headers)
             )
             response = connection.getresponse()
-            return Answer(
+            return Response(
                 response.status, response.headers, response.read().decode(errors="replace")
             )
         finally:
@@ -190,14 +190,14 @@ class Server:
         """Read the start of a response, and close the connection when the block ends."""
         with socket.create_connection(("127.0.0.1", self.port)) as connection:
             connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
-            assert connection.recv(1), "there is no answer"
+            assert connection.recv(1), "there is no response"
             yield
 
     def fail(self, path, headers=(), body=None, pin=PIN):
         """Request what fails, and open the page that comes back; with the PIN entered or not."""
-        answer = self.get(path, headers, body)
-        assert answer.status == 500, f"{path} answered {answer.status}: {answer.text}"
-        page = Page(self, path.partition("?")[0], answer)
+        response = self.get(path, headers, body)
+        assert response.status == 500, f"{path} answered {response.status}: {response.text}"
+        page = Page(self, path.partition("?")[0], response)
         if pin:
             page.enter(pin)
         return page
@@ -207,7 +207,7 @@ class Server:
         pages = []
         with ThreadPoolExecutor(self.size * 4) as pool:
             while len({page.owner for page in pages}) < self.size:
-                assert len(pages) < 1000, "some worker answers nothing"
+                assert len(pages) < 1000, "some worker never responds"
                 pages += pool.map(lambda _: self.fail(path, pin=None), range(self.size * 4))
         return pages
 
@@ -218,16 +218,16 @@ class Page:
 
     server: Server
     path: str
-    answer: Answer
+    response: Response
     cookie: str = ""
 
     def __post_init__(self):
-        found = re.search(r'SECRET = "(.+?)"', self.answer.text)
-        assert found, f"this is not a page of the debugger:\n{self.answer.text}"
+        found = re.search(r'SECRET = "(.+?)"', self.response.text)
+        assert found, f"this is not a page of the debugger:\n{self.response.text}"
         self.secret = found[1]
-        self.frames = re.findall(r'id="frame-(\d+)"', self.answer.text)
-        self.has_consoles = "EVALEX = true" in self.answer.text
-        self.is_trusted = "EVALEX_TRUSTED = true" in self.answer.text
+        self.frames = re.findall(r'id="frame-(\d+)"', self.response.text)
+        self.has_consoles = "EVALEX = true" in self.response.text
+        self.is_trusted = "EVALEX_TRUSTED = true" in self.response.text
 
     @property
     def owner(self):
@@ -241,17 +241,17 @@ class Page:
 
     def enter(self, pin, **headers):
         """Enter a PIN; what the page is told about it."""
-        answer = self.ask(cmd="pinauth", pin=pin, headers=headers)
-        assert answer.status == 200, answer
-        if cookie := answer.headers["Set-Cookie"]:
+        response = self.ask(cmd="pinauth", pin=pin, headers=headers)
+        assert response.status == 200, response
+        if cookie := response.headers["Set-Cookie"]:
             self.cookie = cookie.partition(";")[0]
-        return json.loads(answer.text)
+        return json.loads(response.text)
 
     def command(self, command, frame=-1, **headers):
         return self.ask(cmd=command, frm=self.frames[frame], headers=headers)
 
     def evaluate(self, command, frame=-1):
         """The output of a command, without HTML and without the echo of the command."""
-        answer = self.command(command, frame)
-        assert answer.status == 200, answer
-        return re.sub(r"<[^>]*>", "", answer.text).partition("\n")[2].strip()
+        response = self.command(command, frame)
+        assert response.status == 200, response
+        return re.sub(r"<[^>]*>", "", response.text).partition("\n")[2].strip()

@@ -14,7 +14,7 @@ def test_an_app_a_factory_and_an_app_inside_middleware_are_debugged(uwsgi, targe
     server = uwsgi(mounts=f"/path={target}", options=(*SMALL, *["--lazy-apps"] * lazy))
     page = server.fail("/path/view/a-token")
     assert page.evaluate("token") == "&#39;a-token&#39;"
-    assert "the app&#x27;s own 500 page" not in page.answer.text
+    assert "the app&#x27;s own 500 page" not in page.response.text
 
 
 def test_several_mounts_are_debugged_each_under_its_own_path(uwsgi):
@@ -32,27 +32,27 @@ def test_a_path_named_console_belongs_to_the_app(shared_server):
 
 
 def test_the_apps_own_handler_of_an_exception_stays(shared_server):
-    answer = shared_server.get("/path/handled")
-    assert (answer.status, answer.text) == (418, "the app's own handler")
+    response = shared_server.get("/path/handled")
+    assert (response.status, response.text) == (418, "the app's own handler")
 
 
 def test_a_missing_page_is_the_apps_404_and_not_a_traceback(shared_server):
-    answer = shared_server.get("/path/nothing")
-    assert answer.status == 404
-    assert "__debugger__" not in answer.text
+    response = shared_server.get("/path/nothing")
+    assert response.status == 404
+    assert "__debugger__" not in response.text
 
 
 def test_nothing_is_left_of_a_response_that_failed_before_its_first_chunk(shared_server):
     page = shared_server.fail("/path/generator/a-token")
-    assert page.answer.headers["X-From-The-App"] is None
-    assert page.answer.headers.get_all("Content-Type") == ["text/html; charset=utf-8"]
+    assert page.response.headers["X-From-The-App"] is None
+    assert page.response.headers.get_all("Content-Type") == ["text/html; charset=utf-8"]
     assert page.evaluate("token") == "&#39;a-token&#39;"
 
 
 def test_a_response_that_fails_after_its_first_chunk_ends_there_and_is_in_the_log(uwsgi):
     server = uwsgi(options=SMALL)
-    answer = server.get("/path/late-generator/a-token")
-    assert (answer.status, answer.text) == (200, "first chunk,")
+    response = server.get("/path/late-generator/a-token")
+    assert (response.status, response.text) == (200, "first chunk,")
     until(lambda: "RuntimeError: after the first chunk, a-token" in server.log, "it is in the log")
     assert "The response had begun, so there is no page." in server.log
     assert server.get("/path/fine/x").text == "x"
@@ -60,9 +60,9 @@ def test_a_response_that_fails_after_its_first_chunk_ends_there_and_is_in_the_lo
 
 def test_a_response_is_closed_once(uwsgi):
     server = uwsgi(options=SMALL)
-    assert server.get("/path/close/well").text == "all of the answer,"
+    assert server.get("/path/close/well").text == "all of the response,"
     until(lambda: server.runs, "it is closed")
-    assert server.get("/path/close/fail").text == "all of the answer,"
+    assert server.get("/path/close/fail").text == "all of the response,"
     until(lambda: "RuntimeError: while closing" in server.log, "the failure is in the log")
     assert server.runs == 2
 
@@ -111,6 +111,6 @@ def test_a_file_is_sent_whole_and_not_line_by_line(shared_server):
         return sum(psutil.Process(pid).io_counters().write_count for pid in shared_server.workers())
 
     before = writes()
-    answer = shared_server.get("/path/file")
-    assert (answer.status, answer.text) == (200, "\n" * 1_000_000)
+    response = shared_server.get("/path/file")
+    assert (response.status, response.text) == (200, "\n" * 1_000_000)
     assert writes() - before < 10_000

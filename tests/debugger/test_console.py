@@ -19,9 +19,9 @@ def test_leaving_the_console_is_reported_and_not_obeyed(shared_server, command, 
     page = shared_server.fail("/path/view/a-token")
     workers = shared_server.workers()
     page.evaluate("mine = 1")
-    answer = page.command(command)
-    assert answer.status == 200
-    assert f"{exception}\nThe worker goes on." in answer.text
+    response = page.command(command)
+    assert response.status == 200
+    assert f"{exception}\nThe worker goes on." in response.text
     assert page.evaluate("token, mine") == "(&#39;a-token&#39;, 1)"
     assert shared_server.workers() == workers
 
@@ -47,8 +47,8 @@ def test_a_syntax_error_is_shown_and_leaves_nothing_behind(shared_server):
     page.evaluate("mine = 1")
     assert "SyntaxError: invalid syntax" in page.evaluate("1 +* 2")
     for line in ("if True:", "    1 +* 2"):
-        answer = page.command(line)
-    assert "SyntaxError: invalid syntax" in answer.text
+        response = page.command(line)
+    assert "SyntaxError: invalid syntax" in response.text
     assert page.evaluate("token, mine") == "(&#39;a-token&#39;, 1)"
 
 
@@ -65,8 +65,8 @@ def test_overlapping_commands_on_one_traceback_queue(shared_server):
         "inside.append(1); most.append(len(inside)); __import__('time').sleep(0.01); inside.pop()"
     )
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(page.command, [together] * 40))
-    assert {answer.status for answer in answers} == {200}
+        responses = list(pool.map(page.command, [together] * 40))
+    assert {response.status for response in responses} == {200}
     assert page.evaluate("len(most), max(most)") == "(40, 1)"
 
 
@@ -103,18 +103,18 @@ def test_an_endless_loop_in_one_console_blocks_no_other(uwsgi, users, tmp_path):
     loop = f"while not __import__('os').path.exists('{end}'): sum(range(10_000))"
     with ThreadPoolExecutor(1) as pool, users(server, 1) as visitors:
         try:
-            answer = pool.submit(looping.command, loop)
+            response = pool.submit(looping.command, loop)
             for number, other in enumerate(others, 1):
                 for _ in range(4):
                     assert other.evaluate("token") == f"&#39;{number}&#39;"
-            assert not answer.done()
+            assert not response.done()
             second = looping.command("token")
             assert (second.status, second.text) == (
                 503, "An earlier command on this page is still running.",
             )  # fmt: skip
         finally:
             end.touch()
-        assert answer.result(60).status == 200
+        assert response.result(60).status == 200
     assert looping.evaluate("token") == "&#39;0&#39;"
     assert visitors.right
     assert not visitors.wrong
@@ -170,11 +170,11 @@ def test_a_long_command_works_up_to_the_servers_own_limit(uwsgi):
 
 def test_what_utf8_cannot_say_is_shown_all_the_same(shared_server):
     page = shared_server.fail("/path/surrogate")
-    assert "half a pair: " in page.answer.text
+    assert "half a pair: " in page.response.text
     assert page.evaluate("print('grüße \\udcff', 1)") == "grüße ? 1"
 
 
 def test_the_answer_to_a_command_is_not_kept_by_any_cache(shared_server):
     page = shared_server.fail("/path/view/a-token")
-    for answer in (page.answer, page.command("1"), page.ask(cmd="1", frm="1")):
-        assert answer.headers["Cache-Control"] == "no-store"
+    for response in (page.response, page.command("1"), page.ask(cmd="1", frm="1")):
+        assert response.headers["Cache-Control"] == "no-store"

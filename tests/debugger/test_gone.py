@@ -21,8 +21,8 @@ def failed_once(uwsgi):
 
 def test_an_unknown_frame_is_gone(failed_once):
     for frame in ("1", "-1", "0", "", "x", str(2**80)):
-        answer = failed_once.ask(cmd="token", frm=frame)
-        assert (answer.status, answer.text[:27]) == (410, "This traceback is gone: the")
+        response = failed_once.ask(cmd="token", frm=frame)
+        assert (response.status, response.text[:27]) == (410, "This traceback is gone: the")
 
 
 def test_a_wrong_secret_is_gone(failed_once):
@@ -66,11 +66,11 @@ def test_arguments_spelt_in_another_way_are_arguments_all_the_same(failed_once):
         f"a=b&cmd=token&frm={frame}&s={secret}&%5F_debugger__=%79es",
         f"__debugger__=yes&__debugger__=no&cmd=token&frm={frame}&s={secret}",
     ):
-        answer = failed_once.server.get(
+        response = failed_once.server.get(
             f"{failed_once.path}?{query}", {"Cookie": failed_once.cookie}
         )
-        assert answer.status == 200
-        assert "a-token" in answer.text
+        assert response.status == 200
+        assert "a-token" in response.text
 
 
 def test_the_page_of_a_killed_worker_is_gone_and_a_new_one_works(uwsgi):
@@ -142,11 +142,11 @@ def test_a_frame_of_the_same_number_in_another_worker_is_not_taken_for_it(uwsgi)
     whose = "__import__('flask').request.view_args"
     for number, page in enumerate(pages):
         for other in pages:
-            answer = page.ask(cmd=whose, frm=other.frames[-1])
-            if answer.status == 200:  # two numbers that are the same
-                assert f"&#39;{number}&#39;" in answer.text
+            response = page.ask(cmd=whose, frm=other.frames[-1])
+            if response.status == 200:  # two numbers that are the same
+                assert f"&#39;{number}&#39;" in response.text
             else:
-                assert answer.status == 410
+                assert response.status == 410
 
 
 def test_pictures_and_scripts_come_from_any_worker_also_when_the_owner_is_dead(failed_once):
@@ -154,11 +154,11 @@ def test_pictures_and_scripts_come_from_any_worker_also_when_the_owner_is_dead(f
     for name, type_ in (
         ("debugger.js", "text/javascript"), ("style.css", "text/css"), ("console.png", "image/png"),
     ):  # fmt: skip
-        answer = failed_once.server.get(f"/path/view/x?__debugger__=yes&cmd=resource&f={name}")
-        assert (answer.status, answer.headers.get_content_type()) == (200, type_)
+        response = failed_once.server.get(f"/path/view/x?__debugger__=yes&cmd=resource&f={name}")
+        assert (response.status, response.headers.get_content_type()) == (200, type_)
     for name in ("", "nothing.js", "../__init__.py", quote("../console.py", safe="")):
-        answer = failed_once.server.get(f"/path/?__debugger__=yes&cmd=resource&f={name}")
-        assert answer.status == 404, name
+        response = failed_once.server.get(f"/path/?__debugger__=yes&cmd=resource&f={name}")
+        assert response.status == 404, name
 
 
 @pytest.mark.parametrize(

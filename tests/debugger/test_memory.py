@@ -17,8 +17,8 @@ def test_memory_stays_flat_over_1500_exceptions_with_a_mebibyte_of_locals(uwsgi,
     figures = [mebibytes()]
     with ThreadPoolExecutor(4) as pool:
         for _ in range(10):
-            for answer in pool.map(server.get, (f"/path/{kind}/{n}" for n in range(150))):
-                assert answer.status == 500
+            for response in pool.map(server.get, (f"/path/{kind}/{n}" for n in range(150))):
+                assert response.status == 500
             figures.append(mebibytes())
     print(f"\n{kind}: PSS of the worker in MiB, every 150 exceptions: {figures}")
     page = server.fail(f"/path/{kind}/last")

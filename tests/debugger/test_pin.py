@@ -150,8 +150,8 @@ def test_guesses_at_once_are_not_more_guesses_and_tie_up_no_threads(uwsgi):
 )
 def test_a_wrong_pin_opens_nothing(uwsgi, pin):
     page = uwsgi(options=SMALL).fail("/path/view/a-token", pin=None)
-    answer = page.ask(cmd="pinauth", pin=pin)
-    assert (answer.text, answer.headers["Set-Cookie"]) == (
+    response = page.ask(cmd="pinauth", pin=pin)
+    assert (response.text, response.headers["Set-Cookie"]) == (
         '{"auth": false, "exhausted": false}',
         None,
     )
@@ -169,8 +169,8 @@ def test_one_pin_opens_the_consoles_of_all_mounts(uwsgi):
     for attribute in ("HttpOnly", "Path=/", "SameSite=Strict"):
         assert attribute in set_cookie.split("; ")
     for path in ("/path/view/x", "/a/b/view/x", "/view/x"):
-        answer = server.get(path, {"Cookie": first.cookie})
-        assert "EVALEX_TRUSTED = true" in answer.text
+        response = server.get(path, {"Cookie": first.cookie})
+        assert "EVALEX_TRUSTED = true" in response.text
         page = server.fail(path, pin=None)
         page.cookie = first.cookie
         assert page.evaluate("token") == "&#39;x&#39;"
@@ -206,9 +206,9 @@ def test_consoles_work_at_the_names_in_server_names_and_at_no_other(
         assert page.has_consoles, name
         assert page.enter(PIN, Host=name)["auth"], name
         cookie = page.cookie
-        answer = page.command("token", Host=name)
-        assert answer.status == 200
-        assert "a-token" in answer.text
+        response = page.command("token", Host=name)
+        assert response.status == 200
+        assert "a-token" in response.text
     for name in untrusted:
         page = server.fail("/path/view/a-token", {"Host": name}, pin=None)
         assert not page.has_consoles, name

@@ -36,12 +36,12 @@ def ask_at_random(server, pages, commands, at_once):
         page = pages[token]
         questions = QUESTIONS + ["request.form['token']"] * token.startswith("body")
         try:
-            answer = page.command(random.choice(questions))
+            response = page.command(random.choice(questions))
         except HTTPException:
-            return "no answer"
-        if answer.status != 200:
-            return f"status {answer.status}"
-        return "right" if token in answer.text else "another frame"
+            return "no response"
+        if response.status != 200:
+            return f"status {response.status}"
+        return "right" if token in response.text else "another frame"
 
     tokens = [*pages] * (commands // len(pages))
     random.shuffle(tokens)

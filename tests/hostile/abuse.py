@@ -86,7 +86,7 @@ async def slow_bodies(abuser: Abuser) -> None:
 
 async def slow_readers(abuser: Abuser) -> None:
     async with abuser.connection() as (reader, writer):
-        writer.write(request("/path/answer?body=2000000"))
+        writer.write(request("/path/response?body=2000000"))
         await abuser.status(reader)
         while await reader.read(1024):
             await asyncio.sleep(1)

@@ -214,7 +214,7 @@ FLOODS: dict[str, bytes] = {
     "empty continuations": ask(flags=END_STREAM) + frame(CONTINUATION, 0, 1) * 10_000,
     "streams above the limit": b"".join(ask(POST, n, END_HEADERS) for n in range(1, 2001, 2)),
     "responses that may not be sent": frame(SETTINGS, payload=struct.pack(">HI", 4, 0))
-    + b"".join(ask(changed(":path", "/path/answer?body=60000"), n) for n in range(1, 201, 2)),
+    + b"".join(ask(changed(":path", "/path/response?body=60000"), n) for n in range(1, 201, 2)),
 }
 
 

@@ -61,7 +61,7 @@ class Recipe:
             environment = os.environ | {"PATH": f"{os.environ['PATH']}:/usr/sbin"}
             program = shutil.which("nginx", path=environment["PATH"])
             self._start(program, "-e", "nginx.log", "-p", f"{self._folder}/", "-c", "nginx.conf")
-            until(self._answers, "an answer of the usual recipe")
+            until(self._is_up, "a response of the usual recipe")
             stack.pop_all()
         return self
 
@@ -80,7 +80,7 @@ class Recipe:
                 )
             )
 
-    def _answers(self) -> bool:
+    def _is_up(self) -> bool:
         try:
             with Wire(self.port) as wire:
                 return wire.send(request("/path/seen")).reply().status == 200

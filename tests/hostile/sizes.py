@@ -116,23 +116,23 @@ def _count(seen: Mapping[str, Any], prefix: str) -> int:
 
 
 def _set_cookie(size: int) -> tuple[bytes, int]:
-    return request(f"/path/answer?cookies=1&size={size}"), size
+    return request(f"/path/response?cookies=1&size={size}"), size
 
 
 def _set_cookies(size: int) -> tuple[bytes, int]:
-    return request(f"/path/answer?cookies={size // KB}&size=1000"), size // KB * 1000
+    return request(f"/path/response?cookies={size // KB}&size=1000"), size // KB * 1000
 
 
 def _body(size: int) -> tuple[bytes, Check]:
-    return post("/path/read", bytes(size)), lambda answer: answer["length"] == size
+    return post("/path/read", bytes(size)), lambda response: response["length"] == size
 
 
 def _chunked_body(size: int) -> tuple[bytes, Check]:
-    return chunked_post("/path/read", bytes(size)), lambda answer: answer["length"] == size
+    return chunked_post("/path/read", bytes(size)), lambda response: response["length"] == size
 
 
 def _unread_body(size: int) -> tuple[bytes, Check]:
-    return post("/path/unread/200", bytes(size)), lambda answer: answer["unread"]
+    return post("/path/unread/200", bytes(size)), lambda response: response["unread"]
 
 
 DIMENSIONS = [
@@ -156,13 +156,13 @@ DIMENSIONS = [
 
 
 def outcome(port: int, dimension: Dimension, step: int) -> str:
-    """Send one request: "whole", "lost", a status, or "no answer"."""
+    """Send one request: "whole", "lost", a status, or "no response"."""
     head, expected = dimension.make(step)
     try:
         with Wire(port) as wire:
             reply = wire.send(head).reply()
     except (ClosedError, TimeoutError):
-        return "no answer"
+        return "no response"
     if reply.status != 200:
         return str(reply.status)
     return "whole" if _is_whole(reply, expected) else "lost"

@@ -91,9 +91,9 @@ def test_who_asks_for_more_than_a_share_is_told_when_to_come_again(serve: Serve)
     site = serve("host", files=(PROBE,), MOUNTS="/path=probe:app", CLIENT_REQUESTS_AT_ONCE=2)
     until(lambda: "Serving" in site.logs(), "the end of its own first request")
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(site.ask, ["/path/wait?seconds=4"] * 4))
-    assert sorted(answer.status for answer in answers) == [200, 200, 429, 429]
-    refused = max(answers, key=lambda answer: answer.status)
+        responses = list(pool.map(site.ask, ["/path/wait?seconds=4"] * 4))
+    assert sorted(response.status for response in responses) == [200, 200, 429, 429]
+    refused = max(responses, key=lambda response: response.status)
     assert int(refused.headers["Retry-After"]) > 0
     assert "Too many requests" in refused.text
     assert site.ask("/path/seen").status == 200
@@ -118,9 +118,9 @@ def test_the_rate_of_one_address_is_not_the_rate_of_another(serve: Serve) -> Non
 
 
 def test_the_apps_own_429_passes_unchanged(host_site: Site) -> None:
-    answer = host_site.ask("/path/teapot?status=429")
-    assert (answer.status, answer.text) == (429, "short and stout")
-    assert "Retry-After" not in answer.headers
+    response = host_site.ask("/path/teapot?status=429")
+    assert (response.status, response.text) == (429, "short and stout")
+    assert "Retry-After" not in response.headers
 
 
 def test_more_than_sixteen_ranges_get_the_whole_file(serve: Serve, large_static: Path) -> None:

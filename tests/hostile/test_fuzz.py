@@ -115,7 +115,7 @@ def survives(site: HostSite, raw: bytes) -> None:
     with Wire(site.port, timeout=0.3) as wire:
         replies = wire.send(raw, b"\r\n\r\n", LAST).replies()
     statuses = Counter(reply.status for reply in replies)
-    event(f"the first answer is {replies[0].status if replies else 'none'}")
+    event(f"the first response is {replies[0].status if replies else 'none'}")
     assert not [s for s in statuses if s >= 500 and s not in ITS_OWN], statuses
 
 

@@ -148,8 +148,8 @@ def debug(client: httpx.Client) -> list[str]:
     for pin in (SECRETS["query"], PIN):
         client.get("/path/fail", params=ours | {"cmd": "pinauth", "pin": pin})
     command = f"len('{SECRETS['body']}')"
-    answer = client.get("/path/fail", params=ours | {"cmd": command, "frm": frame})
-    assert (answer.status_code, str(len(SECRETS["body"])) in answer.text) == (200, True)
+    response = client.get("/path/fail", params=ours | {"cmd": command, "frm": frame})
+    assert (response.status_code, str(len(SECRETS["body"])) in response.text) == (200, True)
     for path in ("/path/die", "/nowhere"):
         client.get(path, params={"token": SECRETS["query"], "pin": PIN, "s": secret})
     return [secret, *client.cookies.values()]

@@ -93,12 +93,12 @@ FAILURES: dict[str, tuple[Callable[[Site], object], set[object], str]] = {
         "",
     ),
     "left download": (
-        lambda site: leave(site, request(f"/path/answer?body=9000000&{TOKEN}=download")),
+        lambda site: leave(site, request(f"/path/response?body=9000000&{TOKEN}=download")),
         {None},
         "",
     ),
     "large headers": (
-        lambda site: status(site, f"/path/answer?cookies=3&size=60000&{TOKEN}=headers"),
+        lambda site: status(site, f"/path/response?cookies=3&size=60000&{TOKEN}=headers"),
         {200, 500, 502},
         "",
     ),

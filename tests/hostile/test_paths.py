@@ -41,7 +41,7 @@ def refused(site: Site, target: str | bytes) -> bool:
     with Wire(site.port) as wire:
         reply = wire.send(request(target, b"Connection: close")).reply()
     text = reply.body.decode("latin-1")
-    assert not [secret for secret in SECRETS if secret in text], f"{target!r} answers {text[:200]}"
+    assert not [secret for secret in SECRETS if secret in text], f"{target!r}: {text[:200]}"
     return reply.status in (301, 308, 400, 403, 404, 405)
 
 
@@ -142,5 +142,5 @@ def test_slashes_at_the_beginning_lead_to_no_other_host(site: Site, host: str) -
 
 
 def test_bytes_that_are_no_text_reach_the_app_as_they_are(site: Site) -> None:
-    answer = site.ask("/path/seen/%ff%fe\\..;x%2fy")
-    assert answer.json()["PATH_INFO"] == "/seen/\xff\xfe\\..;x/y"
+    response = site.ask("/path/seen/%ff%fe\\..;x%2fy")
+    assert response.json()["PATH_INFO"] == "/seen/\xff\xfe\\..;x/y"

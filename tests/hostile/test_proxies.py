@@ -14,7 +14,7 @@ WARNING = "TRUSTED_PROXIES does not have 127.0.0.1"
 class BehindProxy(HostSite):
     """A site that understands only who speaks the PROXY protocol."""
 
-    def _answers(self) -> bool:
+    def _is_up(self) -> bool:
         try:
             with Wire(self.port) as wire:
                 return bool(wire.send(HEADER, request("/")).reply().status)
@@ -89,7 +89,7 @@ def test_a_declared_proxy_is_not_complained_about(serve: Serve) -> None:
     knobs = {"TRUSTED_PROXIES": "127.0.0.1"}
     site = serve("host", files=(PROBE,), MOUNTS="/path=probe:app", **knobs)
     headers = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}
-    answer = site.ask("/path/seen", headers)
-    assert answer.json()["HTTP_X_REAL_IP"] == "192.0.2.7"
-    site.access(answer.headers["X-Request-ID"])  # the log has got as far
+    response = site.ask("/path/seen", headers)
+    assert response.json()["HTTP_X_REAL_IP"] == "192.0.2.7"
+    site.access(response.headers["X-Request-ID"])  # the log has got as far
     assert "TRUSTED_PROXIES" not in site.logs()

@@ -30,9 +30,9 @@ STRANGER = "127.0.0.9"
 
 def names_seen(site: Site, names: Iterable[str], value: str = "forged") -> set[str]:
     """Those of the headers that reach the app, in small letters."""
-    answer = site.ask("/path/seen", [(name, value) for name in names])
-    assert answer.status == 200, answer.text
-    seen = [name for name, got in answer.json().items() if value in str(got)]
+    response = site.ask("/path/seen", [(name, value) for name in names])
+    assert response.status == 200, response.text
+    seen = [name for name, got in response.json().items() if value in str(got)]
     return {name.removeprefix("HTTP_").replace("_", "-").lower() for name in seen}
 
 
@@ -109,9 +109,9 @@ def test_a_page_with_a_header_that_was_let_through_is_not_cached(
 ) -> None:
     target = f"/path/public?{name}"
     for value in ("ada", "bob"):
-        answer = single_sign_on.ask(target, {name: value})
-        assert value in answer.text
-        assert "X-Cache" not in answer.headers
+        response = single_sign_on.ask(target, {name: value})
+        assert value in response.text
+        assert "X-Cache" not in response.headers
     assert single_sign_on.ask(target).headers["X-Cache"] == "miss"
     # And no page of the cache is for a user who is signed in.
     assert "cem" in single_sign_on.ask(target, {name: "cem"}).text
@@ -407,8 +407,8 @@ def test_single_sign_on_with_oauth2_proxy_works_as_documented(
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_host_name_or_an_address_is_a_host(host_site: Site, host: str) -> None:
-    answer = host_site.ask("/path/seen", {"Host": host})
-    assert (answer.status, answer.json()["HTTP_HOST"]) == (200, host)
+    response = host_site.ask("/path/seen", {"Host": host})
+    assert (response.status, response.json()["HTTP_HOST"]) == (200, host)
 
 
 @pytest.mark.parametrize("host", NO_HOSTS)
@@ -441,10 +441,10 @@ HANDSHAKE = {
 
 @pytest.mark.parametrize("value", ["websocket", "WebSocket", "h2c, websocket"])
 def test_a_websocket_is_told_that_it_is_not_available(site: Site, value: str) -> None:
-    answer = site.ask("/path/seen?token=secret", HANDSHAKE | {"Upgrade": value})
-    assert answer.status == 501
-    assert answer.headers.get_content_type() == "text/plain"
-    assert "WebSockets are not available" in answer.text
+    response = site.ask("/path/seen?token=secret", HANDSHAKE | {"Upgrade": value})
+    assert response.status == 501
+    assert response.headers.get_content_type() == "text/plain"
+    assert "WebSockets are not available" in response.text
     line = "A WebSocket handshake for /path/seen was rejected with 501"
     until(lambda: line in site.logs("nginx"), "the sentence in the log")
 

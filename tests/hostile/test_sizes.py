@@ -16,7 +16,7 @@ def test_every_size_arrives_whole_or_is_refused_by_name(site: Site, dimension: D
     walked = walk(site.port, dimension)
     outcomes = [outcome for _, outcome in walked]
     unclear = [pair for pair in walked if pair[1] not in {"whole", "413", "414", "431"}]
-    assert not unclear, "neither the app's answer nor a clear refusal"
+    assert not unclear, "neither the app's response nor a clear error status"
     assert outcomes[0] == "whole"
     assert outcomes == sorted(outcomes, key="whole".__ne__), "a larger one passes, a smaller not"
 

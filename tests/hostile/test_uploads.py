@@ -108,7 +108,7 @@ def test_after_any_other_refusal_the_connection_goes_on(serve: Serve) -> None:
                 seen.add(wire.send(data).reply().status)
                 return len(seen) == 2
 
-            until(both, "an answer of the app, and one that is too many in a second")
+            until(both, "a response of the app, and one beyond the rate limit")
             assert statuses == {401, 429}
         assert wire.send(request("/elsewhere")).reply().status == 404
 

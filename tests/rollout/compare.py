@@ -85,7 +85,7 @@ def measure(what: str, shop: Shop, change: Callable[[], object], requests: int) 
     print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
-def answers(site: ComposeSite) -> bool:
+def is_up(site: ComposeSite) -> bool:
     try:
         return site.ask("/path/").status == 200
     except OSError:
@@ -100,7 +100,7 @@ def main() -> None:
     with compose_site() as site:
         usual = Usual(site)
         usual.up()
-        until(lambda: answers(site), "the usual way to answer")
+        until(lambda: is_up(site), "the usual way to respond")
         usual.write()
         measure("usual: `docker compose up -d --build`", usual, usual.up, requests)
 

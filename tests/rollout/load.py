@@ -148,7 +148,7 @@ class Load:
                         status, said, stays = await self._ask(*streams, id)
                     problem = "" if status == 200 else f"status {status}"
             except ClosedError:
-                problem = IDLE_CLOSED if idle else "closed without an answer"
+                problem = IDLE_CLOSED if idle else "closed without a response"
             except (OSError, EOFError, TimeoutError) as error:
                 problem = repr(error)
             took = time.monotonic() - sent

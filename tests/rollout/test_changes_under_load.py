@@ -19,8 +19,8 @@ BROKEN = {
     "exits at start": {
         "addition": "\nimport sys\nif 'uwsgi' in sys.modules:\n    os._exit(3)\n",
     },
-    "answers with an error": {"first_page": "raise RuntimeError('broken')"},
-    "never answers": {"first_page": "import time; time.sleep(1000)"},
+    "responds with an error": {"first_page": "raise RuntimeError('broken')"},
+    "never responds": {"first_page": "import time; time.sleep(1000)"},
 }
 
 
@@ -110,7 +110,7 @@ def test_nginx_reads_its_configuration_anew(shop: Shop, unharmed: Unharmed) -> N
 
 def test_a_rollout_that_is_killed_half_way(shop: Shop, unharmed: Unharmed) -> None:
     old = shop.serves()
-    shop.write(**BROKEN["answers with an error"])
+    shop.write(**BROKEN["responds with an error"])
     with unharmed as load:
         command = shop.command("rollout", "--timeout", "20")
         until(lambda: instances(shop) == 2, "the second instance", 60)

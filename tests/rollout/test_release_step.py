@@ -50,9 +50,9 @@ class Ledger(Shop):
         return set(self.site.folder.glob("migrations/versions/*.py"))
 
     def seen(self) -> dict[str, list[str]]:
-        answer = self.site.ask("/path/")
-        assert answer.status == 200, self.site.logs()
-        return answer.json()
+        response = self.site.ask("/path/")
+        assert response.status == 200, self.site.logs()
+        return response.json()
 
 
 @pytest.fixture(params=["host", pytest.param("compose", marks=pytest.mark.docker)])

@@ -28,12 +28,12 @@ def test_old_static_files_are_served_during_and_after_a_rollout(shop: Shop) -> N
     if isinstance(site, ComposeSite):
         site.compose("exec", "-T", "app", "sh", "-c", PLANT)
         assert {site.ask(planted).text for planted in PLANTED} == {"bad\n"}
-    answers = []
+    responses = []
     over = threading.Event()
 
     def visit() -> None:
         while not over.wait(0.02):
-            answers.append(site.ask(old))
+            responses.append(site.ask(old))
             site.ask("/path/static/app.js")  # fill nginx's open_file_cache with the old one
 
     visitor = threading.Thread(target=visit)
@@ -48,10 +48,10 @@ def test_old_static_files_are_served_during_and_after_a_rollout(shop: Shop) -> N
         over.set()
         visitor.join()
     assert site.ask(new).text == site.ask("/path/static/app.js").text == "new"
-    answers.append(site.ask(old))
-    assert {(answer.status, answer.text) for answer in answers} == {(200, "old")}
-    assert not site.reached_the_app(answers[-1])
-    assert "immutable" in answers[-1].headers["Cache-Control"]
+    responses.append(site.ask(old))
+    assert {(response.status, response.text) for response in responses} == {(200, "old")}
+    assert not site.reached_the_app(responses[-1])
+    assert "immutable" in responses[-1].headers["Cache-Control"]
     for planted in PLANTED:
         assert site.ask(planted).status == 404
     assert site.ask("/path/static/app.4e5f6a7b.js").text == "new"

@@ -113,6 +113,6 @@ def test_it_works_over_tls(browser: Browser, serve: Callable[..., Site], tmp_pat
 
 
 def test_under_a_name_that_is_not_listed_there_is_no_page(browser: Browser, staging: Site) -> None:
-    answer = browser.new_page().goto(f"http://localhost:{staging.port}/path/boom")
-    assert answer
-    assert answer.status == 421
+    response = browser.new_page().goto(f"http://localhost:{staging.port}/path/boom")
+    assert response
+    assert response.status == 421

@@ -61,8 +61,8 @@ def test_the_last_frame_answers_for_whoever_has_the_pin(staging: Site) -> None:
         login = {key: failed[key] for key in ("__debugger__", "s")} | {"cmd": "pinauth", "pin": PIN}
         assert browser.get("/path/boom", params=login).json()["auth"]
         for _ in range(40):  # enough for each of the four workers to be asked
-            answer = browser.get("/path/boom", params=failed | {"cmd": "bill, guests"})
-            assert (answer.status_code, "2.0" in answer.text) == (200, True), answer.text
+            response = browser.get("/path/boom", params=failed | {"cmd": "bill, guests"})
+            assert (response.status_code, "2.0" in response.text) == (200, True), response.text
 
 
 def test_pin_secret_and_commands_are_in_no_access_log(staging: Site) -> None:
@@ -105,8 +105,8 @@ def test_a_command_as_long_as_nginx_allows_is_obeyed(staging: Site) -> None:
         browser.get("/path/boom", params=login)
         head = len("GET /path/boom? HTTP/1.1\r\n" + urlencode(failed | {"cmd": ""}))
         command = "1" * (7 * 1024 - head)  # nginx's large_client_header_buffers: 7 kB a line
-        answer = browser.get("/path/boom", params=failed | {"cmd": f"len('{command[20:]}')"})
-        assert (answer.status_code, str(len(command) - 20) in answer.text) == (200, True)
+        response = browser.get("/path/boom", params=failed | {"cmd": f"len('{command[20:]}')"})
+        assert (response.status_code, str(len(command) - 20) in response.text) == (200, True)
 
 
 def test_every_app_that_is_mounted_is_debugged(serve: Callable[..., Site], lister: Path) -> None:
@@ -231,9 +231,9 @@ def production(kind: str, shared_site: Callable[..., Site]) -> Site:
 def test_in_production_nginx_answers_404_to_a_debugger_command(
     production: Site, query: str
 ) -> None:
-    answer = production.ask(f"/path/?{query}")
-    assert answer.status == 404
-    assert not production.reached_the_app(answer)
+    response = production.ask(f"/path/?{query}")
+    assert response.status == 404
+    assert not production.reached_the_app(response)
 
 
 @pytest.mark.parametrize("query", ["debugger=yes", "a=__debug__", "q=de_bugger__"])
@@ -257,9 +257,9 @@ def test_the_gentler_mode_shows_a_traceback_and_no_console(
     kind: str, serve: Callable[..., Site]
 ) -> None:
     site = serve(kind, FLASK_DEBUG="1")
-    answer = site.ask("/path/boom")
-    assert answer.status == 500
-    assert "float division by zero" in answer.text
-    assert "price_of_each" in answer.text
-    assert "SECRET" not in answer.text
+    response = site.ask("/path/boom")
+    assert response.status == 500
+    assert "float division by zero" in response.text
+    assert "price_of_each" in response.text
+    assert "SECRET" not in response.text
     assert site.ask("/path/").status == 200

@@ -64,10 +64,10 @@ def test_a_site_gets_its_certificate_before_up_returns(site: ComposeSite) -> Non
 def test_the_app_is_served_with_it(site: ComposeSite) -> None:
     url = f"https://127.0.0.1:{site.environment['HTTPS_PORT']}/path/inspect"
     with httpx.Client(verify=False, trust_env=False, timeout=60) as client:
-        answer = client.get(
+        response = client.get(
             url, headers={"Host": "site.example"}, extensions={"sni_hostname": "site.example"}
         )
-    assert answer.json()["scheme"] == "https"
+    assert response.json()["scheme"] == "https"
 
 
 def test_nginx_follows_a_renewal(site: ComposeSite) -> None:

@@ -20,10 +20,10 @@ ON_PAGES = {
 HSTS = {"Strict-Transport-Security": "max-age=300"}
 
 
-def told(answer: httpx.Response) -> list[tuple[str, str]]:
+def told(response: httpx.Response) -> list[tuple[str, str]]:
     """The headers that this is about, each as often as it came."""
     names = {name.lower(): name for name in {**ON_PAGES, **HSTS}}
-    found = [(name.decode().lower(), value.decode()) for name, value in answer.headers.raw]
+    found = [(name.decode().lower(), value.decode()) for name, value in response.headers.raw]
     return sorted((names[name], value) for name, value in found if name in names)
 
 
@@ -41,16 +41,16 @@ def told(answer: httpx.Response) -> list[tuple[str, str]]:
     ],
 )
 def test_a_page_has_each_header_once(client: httpx.Client, status: int, path: str) -> None:
-    answer = client.get(path)
-    assert answer.status_code == status
-    assert told(answer) == sorted({**ON_PAGES, **HSTS}.items())
+    response = client.get(path)
+    assert response.status_code == status
+    assert told(response) == sorted({**ON_PAGES, **HSTS}.items())
 
 
 def test_a_page_from_the_cache_has_each_header_once(client: httpx.Client) -> None:
     client.get("/path/copy")
-    answer = client.get("/path/copy")
-    assert (answer.http_version, answer.headers["X-Cache"]) == ("HTTP/2", "hit")
-    assert told(answer) == sorted({**ON_PAGES, **HSTS}.items())
+    response = client.get("/path/copy")
+    assert (response.http_version, response.headers["X-Cache"]) == ("HTTP/2", "hit")
+    assert told(response) == sorted({**ON_PAGES, **HSTS}.items())
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_a_page_from_the_cache_has_each_header_once(client: httpx.Client) -> Non
     ],
 )
 def test_what_is_no_page_has_only_what_concerns_it(client: httpx.Client, path: str) -> None:
-    answer = client.get(path)
-    assert answer.status_code == 200
-    assert told(answer) == sorted({**ON_EVERYTHING, **HSTS}.items())
+    response = client.get(path)
+    assert response.status_code == 200
+    assert told(response) == sorted({**ON_EVERYTHING, **HSTS}.items())
 
 
 @pytest.mark.parametrize("name", [*ON_PAGES, *HSTS])
@@ -75,32 +75,32 @@ def test_what_is_no_page_has_only_what_concerns_it(client: httpx.Client, path: s
 def test_what_the_app_says_itself_is_all_that_is_said(
     client: httpx.Client, name: str, spelling
 ) -> None:
-    answer = client.get("/opinionated/say", params={spelling(name): "of-the-app"})
+    response = client.get("/opinionated/say", params={spelling(name): "of-the-app"})
     expected = {**ON_PAGES, **HSTS, name: "of-the-app"}
-    assert told(answer) == sorted(expected.items())
+    assert told(response) == sorted(expected.items())
 
 
 def test_nobody_says_which_software_in_which_version_this_is(
     client: httpx.Client, secure: Site
 ) -> None:
     own = {"Server": "Werkzeug/3.1 Python/3.13", "X-Powered-By": "Flask/3.1"}
-    answers = [
+    responses = [
         client.get("/opinionated/say", params=own),
         client.get("/path/static/style.css"),
         client.get("/outside"),
     ]
-    for answer in answers:
-        assert answer.headers.get_list("Server") == ["nginx"]
-        assert "X-Powered-By" not in answer.headers
+    for response in responses:
+        assert response.headers.get_list("Server") == ["nginx"]
+        assert "X-Powered-By" not in response.headers
     # nginx's own page of an error has its name at the foot.
-    assert not re.search(r"nginx/\d", answers[-1].text)
+    assert not re.search(r"nginx/\d", responses[-1].text)
 
 
 def test_over_plain_http_there_is_no_hsts_and_nothing_else_that_needs_tls(secure: Site) -> None:
-    answer = secure.ask("/path/", {"Host": "localhost"})
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert "Strict-Transport-Security" not in answer.headers
-    assert "Cross-Origin-Opener-Policy" not in answer.headers
+    response = secure.ask("/path/", {"Host": "localhost"})
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert "Strict-Transport-Security" not in response.headers
+    assert "Cross-Origin-Opener-Policy" not in response.headers
 
 
 def test_behind_a_proxy_that_speaks_tls_there_is_hsts(serve: Serve) -> None:

@@ -32,10 +32,10 @@ def site(pair: dict[str, Path]) -> Iterator[ComposeSite]:
 
 def test_it_is_served_over_http2(site: ComposeSite, trusting: ssl.SSLContext) -> None:
     with httpx.Client(verify=trusting, http2=True, trust_env=False, timeout=60) as client:
-        answer = client.get(f"{https(site)}/path/inspect")
+        response = client.get(f"{https(site)}/path/inspect")
         moved = client.get(f"http://localhost:{site.port}/path/?x=1")
-    assert (answer.status_code, answer.http_version) == (200, "HTTP/2")
-    assert answer.json()["url"] == f"{https(site)}/path/inspect"
+    assert (response.status_code, response.http_version) == (200, "HTTP/2")
+    assert response.json()["url"] == f"{https(site)}/path/inspect"
     assert moved.status_code == 308
     assert moved.headers["Location"] == f"{https(site)}/path/?x=1"
     assert "warn" not in site.logs("nginx"), "this nginx wants it said in another way"

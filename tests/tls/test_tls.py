@@ -51,11 +51,11 @@ def serial_number(site: Site, trusting: ssl.SSLContext) -> str:
 @pytest.mark.parametrize("target", ["/path/", "/path", "/path/form?x=%2F&y=1", "/nowhere", "//x"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_plain_http_shows_the_way_to_https(secure: Site, target: str, method: str) -> None:
-    answer = secure.ask(target, {"Host": f"site.example:{secure.port}"}, method, b"x=1")
-    assert answer.status == 308, "this one keeps the method"
+    response = secure.ask(target, {"Host": f"site.example:{secure.port}"}, method, b"x=1")
+    assert response.status == 308, "this one keeps the method"
     port = secure.environment["HTTPS_PORT"]
-    assert answer.headers["Location"] == f"https://site.example:{port}{target}"
-    assert not secure.reached_the_app(answer)
+    assert response.headers["Location"] == f"https://site.example:{port}{target}"
+    assert not secure.reached_the_app(response)
 
 
 def test_at_the_usual_port_the_way_there_names_none(serve: Serve, pair: dict[str, Path]) -> None:
@@ -79,9 +79,9 @@ def test_at_the_usual_port_the_way_there_names_none(serve: Serve, pair: dict[str
 def test_plain_http_at_the_port_of_https_shows_the_way_too(secure: Site) -> None:
     port = int(secure.environment["HTTPS_PORT"])
     with httpx.Client(trust_env=False, timeout=60) as client:
-        answer = client.get(f"http://localhost:{port}/path/form?x=1")
-    assert answer.status_code == 308
-    assert answer.headers["Location"] == f"https://localhost:{port}/path/form?x=1"
+        response = client.get(f"http://localhost:{port}/path/form?x=1")
+    assert response.status_code == 308
+    assert response.headers["Location"] == f"https://localhost:{port}/path/form?x=1"
 
 
 # --- What the app learns ---
@@ -92,9 +92,9 @@ def test_the_app_sees_https_and_the_host_with_its_port(
     secure: Site, trusting: ssl.SSLContext, http2: bool
 ) -> None:
     with httpx.Client(verify=trusting, http2=http2, trust_env=False, timeout=60) as client:
-        answer = client.get(f"{https(secure)}/path/inspect?x=1")
-    assert answer.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
-    seen = answer.json()
+        response = client.get(f"{https(secure)}/path/inspect?x=1")
+    assert response.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
+    seen = response.json()
     assert seen["scheme"] == "https"
     assert seen["url"] == f"{https(secure)}/path/inspect?x=1"
     assert seen["external_url"] == f"{https(secure)}/path/"
@@ -108,48 +108,48 @@ def test_a_form_with_a_session_works_over_http2_and_its_cookie_is_secure(
     page = client.get("/path/form")
     token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)[1]
     # Over TLS, Flask-WTF wants to see where the form came from.
-    answer = client.post(
+    response = client.post(
         "/path/form",
         data={"csrf_token": token, "name": "Ada"},
         headers={"Referer": str(page.url)},
         follow_redirects=True,
     )
-    assert "Hello, Ada!" in answer.text
-    assert answer.http_version == "HTTP/2"
+    assert "Hello, Ada!" in response.text
+    assert response.http_version == "HTTP/2"
     assert "; Secure;" in page.headers["Set-Cookie"]
 
 
 def test_an_upload_of_a_megabyte_arrives_over_http2(client: httpx.Client) -> None:
-    answer = client.post("/path/upload", content=b"x" * 1_000_000)
-    assert answer.json()["size"] == 1_000_000
+    response = client.post("/path/upload", content=b"x" * 1_000_000)
+    assert response.json()["size"] == 1_000_000
 
 
 @pytest.mark.parametrize("name", ["forged.example", "localhost:@forged.example"])
 def test_over_http2_too_a_name_that_is_not_ours_never_reaches_the_app(
     secure: Site, client: httpx.Client, name: str
 ) -> None:
-    answer = client.get("/path/inspect", headers={"Host": name})
-    assert answer.http_version == "HTTP/2"
-    assert answer.status_code in {400, 421}
-    assert not secure.reached_the_app(answer)
+    response = client.get("/path/inspect", headers={"Host": name})
+    assert response.http_version == "HTTP/2"
+    assert response.status_code in {400, 421}
+    assert not secure.reached_the_app(response)
 
 
 def test_over_http2_too_no_header_that_apps_believe_comes_from_a_client(
     client: httpx.Client,
 ) -> None:
     believed = {name.lower(): "forged" for name in " ".join(BELIEVED.values()).split()}
-    answer = client.get("/path/inspect", headers=believed)
-    assert (answer.http_version, answer.status_code) == ("HTTP/2", 200)
-    assert "forged" not in answer.text
+    response = client.get("/path/inspect", headers=believed)
+    assert (response.http_version, response.status_code) == ("HTTP/2", 200)
+    assert "forged" not in response.text
 
 
 @pytest.mark.parametrize("name", ["a@b", "<x>", "a:99999", "[1.2.3.4]", "localhost:x", "a b"])
 def test_over_http2_too_what_is_no_host_name_never_reaches_the_app(
     secure: Site, client: httpx.Client, name: str
 ) -> None:
-    answer = client.get("/path/inspect", headers={"Host": name})
-    assert (answer.http_version, answer.status_code in {400, 421}) == ("HTTP/2", True)
-    assert not secure.reached_the_app(answer)
+    response = client.get("/path/inspect", headers={"Host": name})
+    assert (response.http_version, response.status_code in {400, 421}) == ("HTTP/2", True)
+    assert not secure.reached_the_app(response)
 
 
 def test_too_many_headers_over_http2_are_refused_as_over_http1(client: httpx.Client) -> None:
@@ -157,7 +157,7 @@ def test_too_many_headers_over_http2_are_refused_as_over_http1(client: httpx.Cli
         size: client.get("/path/", headers={f"a{n}": "" for n in range(size)})
         for size in (500, 5000)
     }
-    assert {size: answer.status_code for size, answer in sent.items()} == {500: 200, 5000: 431}
+    assert {size: response.status_code for size, response in sent.items()} == {500: 200, 5000: 431}
 
 
 def test_one_huge_header_over_http2_ends_the_connection_and_no_more(
@@ -177,7 +177,7 @@ def test_a_plain_flask_app_is_told_to_mark_its_cookie_as_secure(secure: Site) ->
 class PassedOn(HostSite):
     """A site that only a proxy with the PROXY protocol can talk to."""
 
-    def _answers(self) -> bool:
+    def _is_up(self) -> bool:
         return "Serving " in self.logs()
 
 
@@ -262,8 +262,8 @@ def test_a_renewed_certificate_is_shown_within_seconds_and_no_request_is_lost(
     site = serve("host", WORKERS=1, HTTPS_PORT=free_port(), **pair)
     first = serial_number(site, trusting)
     url = f"{https(site)}/path/events?count=8&interval=1"
-    with httpx.stream("GET", url, verify=trusting, trust_env=False, timeout=60) as answer:
-        events = (line for line in answer.iter_lines() if line)
+    with httpx.stream("GET", url, verify=trusting, trust_env=False, timeout=60) as response:
+        events = (line for line in response.iter_lines() if line)
         next(events)  # now it surely is in flight
         write_pair(authority, tmp_path)
         until(lambda: serial_number(site, trusting) != first, "the new certificate")
@@ -355,12 +355,12 @@ def test_plain_http_shows_an_authority_the_challenge_that_an_acme_client_has_put
     (folder / token).write_text("q-_A1.thumbprint")
     (folder / "link").symlink_to("/etc/hostname")
     url = "/.well-known/acme-challenge/"
-    answer = site.ask(f"{url}{token}")
-    assert (answer.status, answer.text) == (200, "q-_A1.thumbprint")
+    response = site.ask(f"{url}{token}")
+    assert (response.status, response.text) == (200, "q-_A1.thumbprint")
     for target in ("", "nothing", "link", "..%2f..%2f..%2flock"):
-        answer = site.ask(url + target)
-        assert answer.status in {400, 403, 404}, target
-        assert not site.reached_the_app(answer)
+        response = site.ask(url + target)
+        assert response.status in {400, 403, 404}, target
+        assert not site.reached_the_app(response)
 
 
 # --- The profile ---

@@ -61,8 +61,8 @@ class World:
         with self.host.client() as client:
             # A worker that an earlier provocation has ended may not be replaced yet.
             until(lambda: client.get("/x/").status_code == 200, "a worker", SECONDS)
-            answer = client.request(options.pop("method", "GET"), path, **options)
-        return f"{answer.status_code} {answer.reason_phrase}\n{answer.text}"
+            response = client.request(options.pop("method", "GET"), path, **options)
+        return f"{response.status_code} {response.reason_phrase}\n{response.text}"
 
     def logs(self, wanted: str, *, path: str = "", **options: object) -> str:
         """The host's log once this stands in it, after a request if it does not yet."""
@@ -308,8 +308,8 @@ def no_application(world: World) -> str:
 
 def unavailable(world: World) -> str:
     with instead_of_the_socket(world, " os.unlink(live)") as site, site.client() as client:
-        answer = client.get("/path/")
-        return f"{answer.status_code} {answer.reason_phrase}"
+        response = client.get("/path/")
+        return f"{response.status_code} {response.reason_phrase}"
 
 
 SCHEDULER = """

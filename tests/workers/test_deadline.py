@@ -42,9 +42,9 @@ def test_a_healthy_request_beside_a_hung_one_is_finished(lab) -> None:
 
 def test_a_stream_that_has_begun_may_take_longer(lab) -> None:
     site = lab(WORKERS=1, REQUEST_TIMEOUT=4)
-    answer = site.site.ask("/path/stream?seconds=8")
-    assert answer.status == 200, site.site.logs()
-    assert answer.text.split() == [str(site.workers()[0].pid)] * 8
+    response = site.site.ask("/path/stream?seconds=8")
+    assert response.status == 200, site.site.logs()
+    assert response.text.split() == [str(site.workers()[0].pid)] * 8
     assert "takes no new requests" not in site.site.logs()
 
 

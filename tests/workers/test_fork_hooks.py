@@ -70,8 +70,8 @@ def test_sentry_and_opentelemetry_report_from_each_worker_and_do_not_warn(
     workers = set()
 
     def reported_by(count: int) -> bool:
-        if (answer := site.ask("/path/")).status == 200:
-            workers.add(answer.text)
+        if (response := site.ask("/path/")).status == 200:
+            workers.add(response.text)
         reports = [receiver.senders("message"), receiver.senders("span")]
         return len(workers) >= count and all(found >= workers for found in reports)
 

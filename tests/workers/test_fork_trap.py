@@ -37,7 +37,7 @@ def wrong_answers(site: HostSite, tmp_path) -> int:
     asked = [
         (word := f"word{n}", lab._clients.submit(site.ask, f"/path/{word}")) for n in range(400)
     ]
-    wrong = sum(answer.result().text != word for word, answer in asked)
+    wrong = sum(response.result().text != word for word, response in asked)
     lab.close()
     return wrong
 

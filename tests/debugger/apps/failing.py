@@ -110,7 +110,7 @@ def file():
 
 @app.route("/close/<token>")
 def close(token):
-    response = Response("all of the answer,")
+    response = Response("all of the response,")
 
     @response.call_on_close
     def closed():

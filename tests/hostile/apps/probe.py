@@ -39,8 +39,8 @@ def fields() -> dict[str, int]:
     return {"fields": len(request.form)}
 
 
-@app.get("/answer")
-def answer() -> Response:
+@app.get("/response")
+def response_of_a_size() -> Response:
     """`?cookies=` cookies of `?size=` bytes, and a body of `?body=` bytes."""
     response = Response(bytes(request.args.get("body", 0, int)))
     for number in range(request.args.get("cookies", 0, int)):
