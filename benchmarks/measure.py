@@ -171,10 +171,10 @@ def _sample(stack: Stack, endpoint: Endpoint, connections: int, seconds: int) ->
     )
 
 
-def _come_to_rest(stack: Stack, patience: float = 3) -> None:
+def _come_to_rest(stack: Stack, timeout: float = 3) -> None:
     """Wait until it does no more for clients that have gone: the next one wants the CPUs."""
     pids = stack.pids()
-    end = time.monotonic() + patience
+    end = time.monotonic() + timeout
     before = sum(usage.cpu(pids).values())
     while time.monotonic() < end:
         time.sleep(0.05)

@@ -295,10 +295,10 @@ class Gunicorn(Peer):
         """gunicorn."""
         scale = ["--workers", str(self.scale.workers), "--threads", str(self.scale.threads)]
         # Longer than nginx keeps a connection, so that none is closed just when it is used.
-        patience = ["--keep-alive", "75"]
+        keep_alive = ["--keep-alive", "75"]
         where = ["--bind", "unix:app.sock", "--worker-tmp-dir", "/dev/shm"]
         return [
-            ["gunicorn", "--worker-class", "gthread", *scale, *patience, *where, "measured:app"]
+            ["gunicorn", "--worker-class", "gthread", *scale, *keep_alive, *where, "measured:app"]
         ]
 
     def environment(self) -> dict[str, str]:

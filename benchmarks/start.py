@@ -15,7 +15,7 @@ from tests.servers import ComposeSite, NotServedError
 
 TIMES = 5
 _MOUNT = "/path"
-_PATIENCE = 60
+_TIMEOUT = 60
 
 
 def measure(say: Callable[[str], None]) -> list[Start]:
@@ -63,7 +63,7 @@ def _until_said(site: ComposeSite, words: str, command: Sequence[str]) -> tuple[
         stderr=subprocess.DEVNULL,
     ) as running:
         while not _says(site.port, words):
-            if running.poll() or time.monotonic() - began > _PATIENCE:
+            if running.poll() or time.monotonic() - began > _TIMEOUT:
                 running.kill()
                 raise NotServedError(f"{' '.join(command)}\n{site.logs()}")
             time.sleep(0.01)

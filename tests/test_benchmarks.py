@@ -14,7 +14,7 @@ FEW, MANY = 8, 256
 
 
 class NotInstalled(Peer):
-    name = "a server that nobody has"
+    name = "a missing server"
 
     def commands(self) -> list[list[str]]:
         return [["no-such-server"]]
@@ -75,7 +75,7 @@ def test_memory_is_that_of_all_processes_while_nobody_else_runs(results: Results
 @pytest.mark.slow
 def test_what_cannot_be_measured_is_in_the_report_with_the_reason(results: Results) -> None:
     text = report.write(results, plot="report.svg")
-    assert "| a server that nobody has | no-such-server is not installed |" in text
+    assert "| a missing server | no-such-server is not installed |" in text
     assert "| usual recipe |" in text
 
 

@@ -55,7 +55,7 @@ def test_a_container_has_no_power_that_it_does_not_need(container: Container) ->
         if ":\t" in line
     )
     users, groups = status["Uid"].split(), status["Gid"].split()
-    assert set(users) <= {"10001", "10002"}, "it runs as somebody else"
+    assert set(users) <= {"10001", "10002"}, "it runs as another user"
     assert set(groups) == {"10001"}
     for capabilities in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
         assert int(status[capabilities], 16) == 0, capabilities

@@ -20,7 +20,7 @@ ARG DEBIAN_IMAGE
 FROM ${DEBIAN_IMAGE} AS without-compiler
 RUN apt-get update && apt-get install --yes --no-install-recommends \\
     ca-certificates git make python3 python3-dev python3-venv
-RUN useradd --create-home somebody
+RUN useradd --create-home developer
 
 FROM without-compiler AS fresh
 RUN apt-get install --yes --no-install-recommends gcc patch
@@ -46,7 +46,7 @@ def image() -> str:
 
 @pytest.fixture
 def machine(image: str) -> Iterator[Callable[[str], str]]:
-    """Switch on a machine that has the bundle in /home/somebody/bundle; returns its name."""
+    """Switch on a machine that has the bundle in /home/developer/bundle; returns its name."""
     name = f"first-minute-{uuid.uuid4().hex[:8]}"
 
     def switch_on(stage: str) -> str:
@@ -69,10 +69,10 @@ def machine(image: str) -> Iterator[Callable[[str], str]]:
             stdout=subprocess.PIPE,
             check=True,
         ).stdout
-        folder = "install --directory --owner=1000 --group=1000 /home/somebody/bundle"
+        folder = "install --directory --owner=1000 --group=1000 /home/developer/bundle"
         docker("exec", name, *folder.split())
         docker(
-            *("exec", "--interactive", name, "tar", "-x", "-C", "/home/somebody/bundle"),
+            *("exec", "--interactive", name, "tar", "-x", "-C", "/home/developer/bundle"),
             input=packed,
             text=False,
         )
@@ -83,7 +83,7 @@ def machine(image: str) -> Iterator[Callable[[str], str]]:
 
 
 def make_serve(name: str, *options: str) -> list[str]:
-    return ["exec", *options, "--workdir", "/home/somebody/bundle", name, "make", "serve"]
+    return ["exec", *options, "--workdir", "/home/developer/bundle", name, "make", "serve"]
 
 
 def test_make_serve_on_a_fresh_machine_prints_an_address_that_answers(machine: Callable) -> None:
@@ -126,7 +126,7 @@ def test_without_a_compiler_make_serve_says_what_to_install(machine: Callable) -
 
 def test_without_nginx_and_without_rights_make_serve_says_what_to_type(machine: Callable) -> None:
     name = machine("fresh")
-    done = docker(*make_serve(name, "--user", "somebody"), check=False)
+    done = docker(*make_serve(name, "--user", "developer"), check=False)
     assert done.returncode != 0
     sentence, *rest = done.stderr.splitlines()
     assert sentence.startswith("This machine lacks nginx, envsubst.")
@@ -135,12 +135,12 @@ def test_without_nginx_and_without_rights_make_serve_says_what_to_type(machine: 
 
     # What it says is enough.
     installed = docker(
-        *("exec", "--workdir", "/home/somebody/bundle", name),
+        *("exec", "--workdir", "/home/developer/bundle", name),
         *("sh", "deploy/prerequisites.sh", "run"),
     )
     assert installed.returncode == 0
     checked = docker(
-        *("exec", "--user", "somebody", "--workdir", "/home/somebody/bundle", name),
+        *("exec", "--user", "developer", "--workdir", "/home/developer/bundle", name),
         *("sh", "deploy/prerequisites.sh", "run"),
     )
     assert checked.stderr == ""

@@ -203,8 +203,8 @@ def test_what_was_asked_of_the_engine_holds_inside(shared_site: Serve) -> None:
 SEARCHES = {
     "4.8 programs that raise rights": "find / -xdev -type f -perm /6000",
     "package lists": "find /var/lib/apt/lists /var/cache/apt -type f -size +0",
-    "files that everybody may change": "find / -xdev -type f -perm -0002",
-    "folders that everybody may fill": "find / -xdev -type d -perm -0002 ! -perm -1000",
+    "files that all users can change": "find / -xdev -type f -perm -0002",
+    "directories that all users can write to": "find / -xdev -type d -perm -0002 ! -perm -1000",
     "4.3 what only a build needs": "for p in gcc cc make ld git curl wget; do command -v $p; done",
     "users who can log in": "grep -v -e nologin -e /bin/false -e /bin/sync -e ^root: -e ':/bin/sh$'"
     " /etc/passwd",
@@ -284,7 +284,7 @@ def test_no_secret_is_told_by_docker_inspect(site: ComposeSite, service: str) ->
             "/run/web/sockets belongs to user 10002, who could put another app there",
         ),
     ],
-    ids=["without options", "open", "somebody else's"],
+    ids=["without options", "open", "of another user"],
 )
 def test_a_volume_for_sockets_that_is_mounted_in_another_way_is_refused(
     tmp_path: Path, volume: str, sentence: str

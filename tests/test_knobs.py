@@ -179,7 +179,7 @@ def test_a_switch_is_off(project: Path, text: str) -> None:
 
 @pytest.mark.parametrize("guard", ["DEBUG_ALLOW", "DEBUG_PASSWORD_FILE"])
 def test_the_debugger_is_let_out_with_a_guard(project: Path, guard: str) -> None:
-    (project / "10.0.0.0").write_text("somebody:$2y$05$...\n")
+    (project / "10.0.0.0").write_text("ada:$2y$05$...\n")
     settings = {"UWSGI_DEBUG": "1", "HTTP_ADDRESS": "0.0.0.0", guard: "10.0.0.0"}
     assert knobs.read(settings, project).debugger
 

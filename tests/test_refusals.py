@@ -25,7 +25,7 @@ from deploy.debugging import too_wide
 from tests.servers import PROJECT, free_port, until
 
 # The status of a refusal, and that of a program that was called in a wrong way.
-REFUSED = 2
+REJECTED = 2
 SECONDS = 60
 
 
@@ -54,7 +54,7 @@ class Bundle:
             text=True,
         )
 
-    def refuses(
+    def rejects(
         self, settings: dict[str, str], *parts: str, command: str = "serve", to: str = ""
     ) -> str:
         """Check that a start is rejected, that the message has these parts, and nothing runs.
@@ -68,15 +68,15 @@ class Bundle:
         except subprocess.TimeoutExpired:
             process.terminate()
             out, err = process.communicate(timeout=SECONDS)
-            pytest.fail(f"`{command}` with {settings} was not refused, but ran:\n{out}\n{err}")
+            pytest.fail(f"`{command}` with {settings} was not rejected, but ran:\n{out}\n{err}")
         said = f"with {settings} `{command}` said:\n{out}\n{err}"
-        assert process.returncode == REFUSED, f"exit status {process.returncode}; {said}"
+        assert process.returncode == REJECTED, f"exit status {process.returncode}; {said}"
         *before, sentence = err.splitlines()
         assert sentence.startswith("deploy: "), said
         assert not before or before[0].startswith("Traceback"), f"more than a sentence; {said}"
         for part in parts:
             assert part in sentence, f"{part!r} is missing; {said}"
-        assert ";" in sentence, f"it names no mend; {said}"
+        assert ";" in sentence, f"it names no fix; {said}"
         assert "Serving" not in out, said
         assert "Starting uWSGI" not in out + err, said
         self.assert_nothing_runs()
@@ -217,23 +217,23 @@ VALUES = [
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "mend"), VALUES, ids=[f"{name}={value[:25]!a}" for name, value, _ in VALUES]
+    ("name", "value", "fix"), VALUES, ids=[f"{name}={value[:25]!a}" for name, value, _ in VALUES]
 )
-def test_an_impossible_value_is_refused(bundle: Bundle, name: str, value: str, mend: str) -> None:
+def test_an_impossible_value_is_refused(bundle: Bundle, name: str, value: str, fix: str) -> None:
     # Of a list, the word that is wrong is told; of a mount that is wrong, at least its path.
     words = [repr(word)[1:-1] for word in re.split("[= \n]", value) if word]
-    error = bundle.refuses({name: value}, name, mend)
+    error = bundle.rejects({name: value}, name, fix)
     assert any(word in error for word in words) or "empty" in error or "''" in error
 
 
 @pytest.mark.parametrize("command", ["serve", "app", "local", "dev", "preflight"])
 def test_every_command_refuses_an_impossible_value(bundle: Bundle, command: str) -> None:
-    bundle.refuses({"THREADS": "many"}, "THREADS", "'many'", "from 1 to 1024", command=command)
+    bundle.rejects({"THREADS": "many"}, "THREADS", "'many'", "from 1 to 1024", command=command)
 
 
 def test_an_impossible_value_in_env_is_refused(bundle: Bundle) -> None:
     (bundle.folder / ".env").write_text("THREADS=many\n")
-    bundle.refuses({}, "THREADS", "'many'", "from 1 to 1024")
+    bundle.rejects({}, "THREADS", "'many'", "from 1 to 1024")
 
 
 def test_the_environment_mends_what_env_says(bundle: Bundle) -> None:
@@ -247,39 +247,39 @@ def test_the_environment_mends_what_env_says(bundle: Bundle) -> None:
 def test_a_misspelt_name_is_refused(bundle: Bundle, place: str, slip: str, knob: str) -> None:
     (bundle.folder / ".env").write_text(f"{slip}=4\n" if place == ".env" else "")
     settings = {slip: "4"} if place == "the environment" else {}
-    bundle.refuses(settings, f"{slip} is set to '4'", f"write {knob}", "deploy/defaults.env")
+    bundle.rejects(settings, f"{slip} is set to '4'", f"write {knob}", "deploy/defaults.env")
 
 
 @pytest.mark.parametrize("place", ["the environment", ".env"])
 def test_a_variable_that_uwsgi_takes_for_an_option_is_refused(bundle: Bundle, place: str) -> None:
     (bundle.folder / ".env").write_text("UWSGI_HTTP=:80\n" if place == ".env" else "")
     settings = {"UWSGI_HTTP": ":80"} if place == "the environment" else {}
-    bundle.refuses(settings, "UWSGI_HTTP", "put the option into uwsgi.ini")
+    bundle.rejects(settings, "UWSGI_HTTP", "put the option into uwsgi.ini")
 
 
 def test_a_line_in_env_that_sets_nothing_is_refused(bundle: Bundle) -> None:
     (bundle.folder / ".env").write_text("THREADS=2\nWORKERS 8\n")
-    bundle.refuses({}, ".env line 2 sets nothing", "write NAME=value")
+    bundle.rejects({}, ".env line 2 sets nothing", "write NAME=value")
 
 
 @pytest.mark.parametrize(
-    ("content", "mend"),
+    ("content", "fix"),
     [(None, "may read"), (b"", "write the key into it"), (b"\xff\xfe", "name a text file")],
     ids=["missing", "empty", "not a text"],
 )
 def test_a_secret_file_that_holds_no_key_is_refused(
-    bundle: Bundle, tmp_path: Path, content: bytes | None, mend: str
+    bundle: Bundle, tmp_path: Path, content: bytes | None, fix: str
 ) -> None:
     file = tmp_path / "key"
     if content is not None:
         file.write_bytes(content)
-    bundle.refuses({"SECRET_KEY_FILE": str(file)}, "SECRET_KEY_FILE", str(file), mend)
+    bundle.rejects({"SECRET_KEY_FILE": str(file)}, "SECRET_KEY_FILE", str(file), fix)
 
 
 def test_two_secret_keys_are_refused(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("one")
     settings = {"SECRET_KEY_FILE": str(tmp_path / "key"), "SECRET_KEY": "two"}
-    bundle.refuses(settings, "SECRET_KEY and SECRET_KEY_FILE", "leave one of them out")
+    bundle.rejects(settings, "SECRET_KEY and SECRET_KEY_FILE", "leave one of them out")
 
 
 PRODUCTION = {
@@ -320,7 +320,7 @@ PRODUCTION = {
 def test_production_is_refused_half_configured(
     bundle: Bundle, command: str, change: dict[str, str], parts: list[str]
 ) -> None:
-    error = bundle.refuses(PRODUCTION | change, "'production'", *parts, command=command)
+    error = bundle.rejects(PRODUCTION | change, "'production'", *parts, command=command)
     assert not change.get("SECRET_KEY") or change["SECRET_KEY"] not in error, "the log has the key"
 
 
@@ -367,7 +367,7 @@ REACHED_BY_OTHERS = [
 def test_a_debugger_that_others_reach_is_rejected(
     bundle: Bundle, settings: dict[str, str], parts: list[str]
 ) -> None:
-    bundle.refuses({"UWSGI_DEBUG": "1"} | settings, "UWSGI_DEBUG is on", *parts)
+    bundle.rejects({"UWSGI_DEBUG": "1"} | settings, "UWSGI_DEBUG is on", *parts)
 
 
 @pytest.mark.parametrize(
@@ -395,12 +395,12 @@ def test_without_nginx_the_debugger_is_for_this_machine_alone(
     bundle: Bundle, settings: dict[str, str]
 ) -> None:
     parts = ["UWSGI_DEBUG is on", "no nginx here", "set HTTP_ADDRESS=127.0.0.1"]
-    bundle.refuses({"UWSGI_DEBUG": "1"} | settings, *parts, command="local")
+    bundle.rejects({"UWSGI_DEBUG": "1"} | settings, *parts, command="local")
 
 
 def test_a_file_of_passwords_that_does_not_exist_is_refused(bundle: Bundle) -> None:
     settings = {"UWSGI_DEBUG": "1", "DEBUG_PASSWORD_FILE": "nowhere"}
-    bundle.refuses(settings, "DEBUG_PASSWORD_FILE", "nowhere", "htpasswd")
+    bundle.rejects(settings, "DEBUG_PASSWORD_FILE", "nowhere", "htpasswd")
 
 
 @pytest.mark.parametrize(
@@ -414,7 +414,7 @@ def test_a_file_of_passwords_that_does_not_exist_is_refused(bundle: Bundle) -> N
 )
 def test_a_pin_that_could_be_guessed_is_rejected(bundle: Bundle, pin: str) -> None:
     settings = {"UWSGI_DEBUG": "1", "WERKZEUG_DEBUG_PIN": pin}
-    bundle.refuses(settings, f"WERKZEUG_DEBUG_PIN is {pin!r}", "could be guessed", "leave it empty")
+    bundle.rejects(settings, f"WERKZEUG_DEBUG_PIN is {pin!r}", "could be guessed", "leave it empty")
 
 
 # --- Apps ---
@@ -446,7 +446,7 @@ def test_an_app_that_cannot_be_loaded_is_refused(
 ) -> None:
     (bundle.folder / "broken.py").write_text(source + "\n")
     settings = {"MOUNTS": f"/path=yourapplication:app /broken=broken:{name}"}
-    error = bundle.refuses(settings, "MOUNTS", *parts)
+    error = bundle.rejects(settings, "MOUNTS", *parts)
     assert ("Traceback" in error) == traceback, error
 
 
@@ -454,7 +454,7 @@ def test_an_app_that_hangs_while_it_is_loaded_is_refused_with_where_it_is(bundle
     lines = "import socket\npair = socket.socketpair()\npair[0].recv(1)\n"
     (bundle.folder / "broken.py").write_text(lines)
     settings = {"MOUNTS": "/path=broken:app", "START_TIMEOUT": "2"}
-    error = bundle.refuses(settings, "MOUNTS", "START_TIMEOUT, 2 s", "raise START_TIMEOUT")
+    error = bundle.rejects(settings, "MOUNTS", "START_TIMEOUT, 2 s", "raise START_TIMEOUT")
     assert 'broken.py", line 3' in error
 
 
@@ -482,12 +482,12 @@ def test_nothing_that_loading_an_app_starts_is_left_of_the_preflight(bundle: Bun
 def test_every_command_that_loads_apps_refuses_a_broken_one(bundle: Bundle, command: str) -> None:
     (bundle.folder / "broken.py").write_text("1 / 0\n")
     settings = {"MOUNTS": "/path=broken:app"}
-    error = bundle.refuses(settings, "MOUNTS", "'broken:app'", "ZeroDivision", command=command)
+    error = bundle.rejects(settings, "MOUNTS", "'broken:app'", "ZeroDivision", command=command)
     assert 'broken.py", line 1' in error, "the traceback does not lead to the mistake"
 
 
 def test_a_module_that_does_not_exist_is_refused_with_the_traceback(bundle: Bundle) -> None:
-    error = bundle.refuses({"MOUNTS": "/path=nowhere:app"}, "MOUNTS", "'nowhere:app'", "nowhere")
+    error = bundle.rejects({"MOUNTS": "/path=nowhere:app"}, "MOUNTS", "'nowhere:app'", "nowhere")
     assert "Traceback" in error
 
 
@@ -501,12 +501,12 @@ def test_a_port_in_use_is_refused(bundle: Bundle, command: str) -> None:
         taken.listen()
         port = str(taken.getsockname()[1])
         parts = [f"HTTP_PORT is {port}", "Address already in use", "choose another port"]
-        bundle.refuses({"HTTP_PORT": port}, *parts, command=command)
+        bundle.rejects({"HTTP_PORT": port}, *parts, command=command)
 
 
 def test_an_address_of_another_machine_is_refused(bundle: Bundle) -> None:
     # 192.0.2.0/24 is reserved for documentation.
-    bundle.refuses({"HTTP_ADDRESS": "192.0.2.1"}, "HTTP_ADDRESS 192.0.2.1", "Cannot assign")
+    bundle.rejects({"HTTP_ADDRESS": "192.0.2.1"}, "HTTP_ADDRESS 192.0.2.1", "Cannot assign")
 
 
 @pytest.mark.parametrize(
@@ -521,13 +521,13 @@ def test_an_nginx_that_is_too_old_is_refused(
     bundle: Bundle, fake: Callable, said: str, parts: list[str]
 ) -> None:
     fake("nginx", f"echo '{said}' >&2")
-    bundle.refuses({}, *parts)
+    bundle.rejects({}, *parts)
 
 
 def test_a_missing_envsubst_is_refused(bundle: Bundle, fake: Callable, tmp_path: Path) -> None:
     fake("nginx", "echo 'nginx version: nginx/1.30.0' >&2")
     bundle.path = str(tmp_path / "bin")
-    bundle.refuses({}, "envsubst is not installed", "apt-get install gettext-base")
+    bundle.rejects({}, "envsubst is not installed", "apt-get install gettext-base")
 
 
 def test_a_configuration_that_nginx_does_not_accept_is_refused(bundle: Bundle) -> None:
@@ -535,7 +535,7 @@ def test_a_configuration_that_nginx_does_not_accept_is_refused(bundle: Bundle) -
         file.write("nonsense on;\n")
     process = bundle.start("serve", {})
     out, err = process.communicate(timeout=SECONDS)
-    assert process.returncode == REFUSED, err
+    assert process.returncode == REJECTED, err
     assert 'unknown directive "nonsense"' in err
     assert "deploy: nginx rejects its configuration" in err
     assert "Starting uWSGI" not in out + err
@@ -563,37 +563,37 @@ def test_a_missing_compiler_is_told_before_anything_is_built(tmp_path: Path) -> 
 def test_a_run_dir_that_cannot_be_made_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     run_dir = str(tmp_path / "file" / "run")
-    bundle.refuses({"RUN_DIR": run_dir}, "RUN_DIR", run_dir, "set a directory of your own")
+    bundle.rejects({"RUN_DIR": run_dir}, "RUN_DIR", run_dir, "set a directory of your own")
 
 
 def test_a_run_dir_too_long_for_a_socket_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     run_dir = str(tmp_path / ("long" * 25))
-    bundle.refuses({"RUN_DIR": run_dir}, "RUN_DIR", run_dir, "choose a shorter one")
+    bundle.rejects({"RUN_DIR": run_dir}, "RUN_DIR", run_dir, "choose a shorter one")
 
 
 @pytest.mark.parametrize("character", [":", "'", "$", "`", "\n"])
 def test_a_run_dir_that_uwsgi_would_misread_is_refused(bundle: Bundle, character: str) -> None:
     # With a colon, uWSGI would listen on a TCP port, which allows remote code execution.
     run_dir = f"{bundle.folder}/a{character}b"
-    bundle.refuses({"RUN_DIR": run_dir}, "RUN_DIR", repr(character), "name another directory")
+    bundle.rejects({"RUN_DIR": run_dir}, "RUN_DIR", repr(character), "name another directory")
 
 
 def planted_directory(path: Path, _bundle: Bundle) -> str:
     path.mkdir()
-    os.chown(path, STRANGER, STRANGER)
+    os.chown(path, OTHER_USER, OTHER_USER)
     return str(path)
 
 
 def planted_link(path: Path, bundle: Bundle) -> str:
     (bundle.folder / "elsewhere").mkdir()
     path.symlink_to(bundle.folder / "elsewhere")
-    os.lchown(path, STRANGER, STRANGER)
+    os.lchown(path, OTHER_USER, OTHER_USER)
     return str(path)
 
 
 def planted_dangling_link(path: Path, bundle: Bundle) -> str:
     path.symlink_to(bundle.folder / "nowhere")
-    os.lchown(path, STRANGER, STRANGER)
+    os.lchown(path, OTHER_USER, OTHER_USER)
     return str(path)
 
 
@@ -611,7 +611,7 @@ def link_to_a_planted_directory(path: Path, bundle: Bundle) -> str:
     return str(bundle.folder / "ours")
 
 
-STRANGER = 12345
+OTHER_USER = 12345
 PLANTED = [
     *(planted_directory, planted_link, planted_dangling_link),
     *(planted_parent, planted_parent_link, link_to_a_planted_directory),
@@ -634,8 +634,8 @@ def test_a_run_dir_that_another_user_has_prepared_is_rejected(
     bundle: Bundle, shared_directory: Path, plant: Callable[[Path, Bundle], str], command: str
 ) -> None:
     run_dir = plant(shared_directory / "site", bundle)
-    parts = [f"RUN_DIR is {run_dir!r}", f"belongs to user {STRANGER}", "name a directory"]
-    bundle.refuses({"RUN_DIR": run_dir}, *parts, command=command)
+    parts = [f"RUN_DIR is {run_dir!r}", f"belongs to user {OTHER_USER}", "name a directory"]
+    bundle.rejects({"RUN_DIR": run_dir}, *parts, command=command)
     assert not (bundle.folder / "elsewhere" / "run").exists()
     assert not (bundle.folder / "nowhere").exists()
 
@@ -647,7 +647,7 @@ def test_a_run_dir_that_every_user_can_write_to_is_rejected(
     (shared_directory / "lock").touch()
     run_dir = str(shared_directory)
     parts = [f"RUN_DIR is {run_dir!r}", "mode 1777", f"{run_dir}/site"]
-    bundle.refuses({"RUN_DIR": run_dir}, *parts, command=command)
+    bundle.rejects({"RUN_DIR": run_dir}, *parts, command=command)
 
 
 def test_a_run_dir_that_is_made_in_a_shared_directory_is_served_from(
@@ -663,7 +663,7 @@ def test_a_folder_of_sockets_that_others_can_enter_is_refused(bundle: Bundle, mo
     sockets = bundle.run_dir / "sockets"
     sockets.mkdir(parents=True)
     sockets.chmod(mode)
-    bundle.refuses({}, str(sockets), f"mode {mode:04o}", "chmod 2750", command="app")
+    bundle.rejects({}, str(sockets), f"mode {mode:04o}", "chmod 2750", command="app")
 
 
 @pytest.mark.parametrize("name", ["nginx", "static", "sockets"])
@@ -674,13 +674,15 @@ def test_a_run_dir_with_a_folder_of_somebody_else_is_refused(
     file.parent.mkdir(parents=True)
     file.touch()
     run_dir = str(tmp_path / "etc")
-    bundle.refuses({"RUN_DIR": run_dir}, "RUN_DIR", run_dir, repr(name), "set a directory")
+    bundle.rejects({"RUN_DIR": run_dir}, "RUN_DIR", run_dir, repr(name), "set a directory")
     assert file.exists()
 
 
 def test_a_folder_with_an_nginx_of_somebody_else_is_not_rendered_into(bundle: Bundle) -> None:
     there = str(bundle.folder)
-    bundle.refuses({}, f"{there}/nginx was not made", "name another", command="render", to=there)
+    bundle.rejects(
+        {}, f"{there}/nginx belongs to another program", "name another", command="render", to=there
+    )
     assert (bundle.folder / "nginx" / "nginx.conf").exists()
 
 
@@ -689,7 +691,7 @@ def test_a_run_dir_that_is_in_use_is_refused(bundle: Bundle, command: str) -> No
     with serving(bundle, {}):
         process = bundle.start(command, {"HTTP_PORT": str(free_port())})
         _, err = process.communicate(timeout=SECONDS)
-        assert process.returncode == REFUSED, err
+        assert process.returncode == REJECTED, err
         assert str(bundle.run_dir) in err
         assert "give this one a RUN_DIR and an HTTP_PORT of its own" in err
         connection = http.client.HTTPConnection("127.0.0.1", bundle.port, timeout=SECONDS)
@@ -759,7 +761,7 @@ def test_containers_refuse_at_once_too(bundle: Bundle, compose: Callable) -> Non
 @pytest.mark.timeout(600)
 def test_in_a_container_without_nginx_serve_says_what_to_install(compose: Callable) -> None:
     done = compose("run", "--rm", "--no-deps", "app", "python", "-m", "deploy", "serve")
-    assert done.returncode == REFUSED, done.stderr
+    assert done.returncode == REJECTED, done.stderr
     sentence = "deploy: nginx is not installed; type: apt-get install nginx"
     assert sentence in (done.stdout + done.stderr).splitlines()
 

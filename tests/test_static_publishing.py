@@ -138,10 +138,10 @@ def test_text_gets_compressed_twins_and_an_image_does_not(source: Path, root: Pa
         "path/static/css/style.css.gz",
         "path/static/logo.png",
     ]
-    twins = root / "path/static/css"
+    variants = root / "path/static/css"
     style = (source / "css/style.css").read_bytes()
-    assert gzip.decompress((twins / "style.css.gz").read_bytes()) == style
-    assert brotli.decompress((twins / "style.css.br").read_bytes()) == style
+    assert gzip.decompress((variants / "style.css.gz").read_bytes()) == style
+    assert brotli.decompress((variants / "style.css.br").read_bytes()) == style
 
 
 def test_a_file_that_fits_a_packet_gets_no_twin(source: Path, root: Path) -> None:
@@ -213,8 +213,8 @@ def test_twins_that_were_made_before_are_taken(source: Path, root: Path) -> None
     made = {name: (source / "css" / name).read_bytes() for name in ("style.css.br", "style.css.gz")}
     publish(shop(source), MOUNT, root)
     for name, content in made.items():
-        twin = root / "path/static/css" / name
-        assert (twin.read_bytes(), twin.stat().st_mtime) == (content, 1_000_000_000)
+        variant = root / "path/static/css" / name
+        assert (variant.read_bytes(), variant.stat().st_mtime) == (content, 1_000_000_000)
     assert brotli.decompress(made["style.css.br"]) == (source / "css/style.css").read_bytes()
 
 

@@ -135,7 +135,7 @@ def test_it_listens_where_it_is_told_to_and_nowhere_else(shared_site: Serve) -> 
     assert listening == {("127.0.0.1", site.port)}
     with socket.socket() as client:
         assert client.connect_ex(("127.0.0.2", site.port)), "it listens at every address"
-    assert KNOBS["HTTP_ADDRESS"] == "127.0.0.1", "the first try should not be open to everybody"
+    assert KNOBS["HTTP_ADDRESS"] == "127.0.0.1", "the default must not be open to the network"
 
 
 def test_its_socket_is_for_its_own_user_and_group(shared_site: Serve) -> None:

@@ -29,7 +29,7 @@ def test_every_worker_takes_part(site: Site) -> None:
             found = (re.search(r'id="worker">(\d+)<', page.text) for page in pages)
             if len({match[1] for match in found if match}) == 4:
                 return
-    pytest.fail("4 workers were asked for, and fewer ever answered")
+    pytest.fail("there are 4 workers, and fewer responded")
 
 
 def ask_for_myself(site: Site, connection: int, requests: int) -> list[str]:

@@ -7,23 +7,23 @@ import pytest
 
 from tests.servers import Response, Site, until
 
-FORGED = {
+SPOOFED = {
     "X-Forwarded-Proto": "https",
     "X-Forwarded-SSL": "on",
     "X-Forwarded-For": "192.0.2.66",
-    "X-Forwarded-Host": "forged.example",
+    "X-Forwarded-Host": "spoofed.example",
     "X-Forwarded-Port": "666",
-    "X-Forwarded-Prefix": "/forged",
-    "X-Forwarded-Server": "forged.example",
+    "X-Forwarded-Prefix": "/spoofed",
+    "X-Forwarded-Server": "spoofed.example",
     "X-Forwarded-Scheme": "https",
     "X-Scheme": "https",
     "X-Real-IP": "192.0.2.66",
-    "X-Request-ID": "forged",
-    "X-Original-URL": "/forged",
-    "X-Rewrite-URL": "/forged",
-    "Forwarded": "for=192.0.2.66;host=forged.example;proto=https",
-    "Script-Name": "/forged",
-    "Proxy": "http://forged.example",
+    "X-Request-ID": "spoofed",
+    "X-Original-URL": "/spoofed",
+    "X-Rewrite-URL": "/spoofed",
+    "Forwarded": "for=192.0.2.66;host=spoofed.example;proto=https",
+    "Script-Name": "/spoofed",
+    "Proxy": "http://spoofed.example",
 }
 
 
@@ -35,7 +35,7 @@ def seen(response: Response) -> dict[str, Any]:
     return everything | {"headers": headers}
 
 
-@pytest.mark.parametrize(("name", "value"), FORGED.items(), ids=FORGED)
+@pytest.mark.parametrize(("name", "value"), SPOOFED.items(), ids=SPOOFED)
 def test_a_forged_header_changes_nothing(site: Site, name: str, value: str) -> None:
     honest = seen(site.ask("/path/inspect?x=1"))
     for way in (
@@ -49,29 +49,29 @@ def test_a_forged_header_changes_nothing(site: Site, name: str, value: str) -> N
 
 
 def test_a_trusted_proxy_is_believed_about_scheme_host_and_address(crowd: Site) -> None:
-    response = seen(crowd.ask("/a/b/inspect?x=1", FORGED))
+    response = seen(crowd.ask("/a/b/inspect?x=1", SPOOFED))
     assert response["scheme"] == "https"
-    assert response["host"] == "forged.example"
+    assert response["host"] == "spoofed.example"
     assert response["remote_addr"] == "192.0.2.66"
-    assert response["url"] == "https://forged.example/a/b/inspect?x=1"
-    assert response["external_url"] == "https://forged.example/a/b/"
+    assert response["url"] == "https://spoofed.example/a/b/inspect?x=1"
+    assert response["external_url"] == "https://spoofed.example/a/b/"
 
 
 def test_a_trusted_proxy_is_believed_about_nothing_else(crowd: Site) -> None:
     allowed = {"X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-For"}
-    forged = {name: value for name, value in FORGED.items() if name not in allowed}
-    assert seen(crowd.ask("/a/b/inspect", forged)) == seen(crowd.ask("/a/b/inspect"))
+    spoofed = {name: value for name, value in SPOOFED.items() if name not in allowed}
+    assert seen(crowd.ask("/a/b/inspect", spoofed)) == seen(crowd.ask("/a/b/inspect"))
 
 
 def test_wsgi_variables_cannot_be_forged_either(crowd: Site) -> None:
     allowed = {"X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-For"}
-    forged = {name: value for name, value in FORGED.items() if name not in allowed}
-    environ = crowd.ask("/plain/x", forged).json()
+    spoofed = {name: value for name, value in SPOOFED.items() if name not in allowed}
+    environ = crowd.ask("/plain/x", spoofed).json()
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/plain", "/x")
     assert environ["wsgi.url_scheme"] == "http"
     assert "HTTP_PROXY" not in environ, "it becomes the proxy of every child process"
     assert not {"HTTPS", "HTTP_FORWARDED", "HTTP_X_FORWARDED_PREFIX"} & environ.keys()
-    assert not re.search(r"forged|192\.0\.2\.66", str(environ))
+    assert not re.search(r"spoofed|192\.0\.2\.66", str(environ))
 
 
 @pytest.mark.parametrize("scheme", ["javascript", "https, http", "wss", ""])
@@ -118,7 +118,7 @@ def test_a_name_of_ours_is_answered(crowd: Site, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["forged.example", "localhost", "wwwexample.com", "www.example.com", "xexample.org"]
+    "host", ["spoofed.example", "localhost", "wwwexample.com", "www.example.com", "xexample.org"]
 )
 def test_another_name_is_refused_and_never_reaches_python(crowd: Site, host: str) -> None:
     for target in ("/inspect", "/a/b", "/static/style.css", "/shop/"):
@@ -131,12 +131,12 @@ def test_another_name_is_refused_and_never_reaches_python(crowd: Site, host: str
     "host",
     [
         "",
-        "example.com:@forged.example",
-        "example.com:80@forged.example",
-        "example.com:forged",
-        "forged.example@example.com",
-        "example.com/forged.example",
-        "example.com, forged.example",
+        "example.com:@spoofed.example",
+        "example.com:80@spoofed.example",
+        "example.com:spoofed",
+        "spoofed.example@example.com",
+        "example.com/spoofed.example",
+        "example.com, spoofed.example",
     ],
 )
 def test_a_name_cannot_hide_another(crowd: Site, host: str) -> None:
@@ -145,13 +145,13 @@ def test_a_name_cannot_hide_another(crowd: Site, host: str) -> None:
 
 
 def test_a_request_has_one_host(crowd: Site) -> None:
-    two = [("Host", "example.com"), ("Host", "forged.example")]
+    two = [("Host", "example.com"), ("Host", "spoofed.example")]
     assert crowd.ask("/inspect", two).status == 400
 
 
 def test_a_request_line_with_a_whole_url_cannot_bring_a_host(crowd: Site, site: Site) -> None:
     for place, path in ((crowd, "/inspect"), (site, "/path/inspect")):
-        response = place.ask(f"http://example.com{path}", {"Host": "forged.example"})
+        response = place.ask(f"http://example.com{path}", {"Host": "spoofed.example"})
         assert response.status == 400
         assert not place.reached_the_app(response)
 
@@ -182,13 +182,13 @@ def ids_of(response: Response) -> list[str]:
 
 def test_every_answer_has_an_id_of_its_own_that_nginx_made(crowd: Site, site: Site) -> None:
     responses = [
-        (status, target, crowd.ask(target, {"X-Request-ID": "forged"}, method))
+        (status, target, crowd.ask(target, {"X-Request-ID": "spoofed"}, method))
         for status, method, target in EVERY_KIND_OF_ANSWER
     ]
     responses += [
         (404, "outside the mount", site.ask("/")),
         (413, "too large", site.ask("/path/upload", {"Content-Length": "99999999"}, "POST")),
-        (421, "unknown name", crowd.ask("/", {"Host": "forged.example"})),
+        (421, "unknown name", crowd.ask("/", {"Host": "spoofed.example"})),
     ]
     tag = site.ask("/path/static/style.css").headers["ETag"]
     responses.append((304, "tag", site.ask("/path/static/style.css", {"If-None-Match": tag})))
@@ -202,7 +202,7 @@ def test_every_answer_has_an_id_of_its_own_that_nginx_made(crowd: Site, site: Si
 
 
 def test_the_app_sees_the_id_that_the_client_and_the_log_get(site: Site) -> None:
-    response = site.ask("/path/inspect", {"X-Request-ID": "forged"})
+    response = site.ask("/path/inspect", {"X-Request-ID": "spoofed"})
     (request_id,) = ids_of(response)
     ids = [value for name, value in response.json()["headers"] if name == "X-Request-Id"]
     assert ids == [request_id]

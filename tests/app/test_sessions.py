@@ -16,7 +16,7 @@ def visited(**config: object) -> Flask:
 
     @app.get("/visit/<name>")
     def visit(name: str) -> str:
-        before, session["name"] = session.get("name", "nobody"), name
+        before, session["name"] = session.get("name", "none"), name
         return before
 
     return app
@@ -65,11 +65,11 @@ def test_the_cookie_is_secure_over_tls_alone_unless_that_is_set() -> None:
 @pytest.mark.parametrize("turn", [1, -1], ids=["in turn", "the other way round"])
 def test_two_apps_with_one_key_have_separate_sessions(mounts: tuple[str, ...], turn: int) -> None:
     client = Client(DispatcherMiddleware(visited(), {mount: visited() for mount in mounts}))
-    for before in ("nobody", "Ada", "Grace"):
-        after = {"nobody": "Ada", "Ada": "Grace", "Grace": "Grace"}[before]
+    for before in ("none", "Ada", "Grace"):
+        after = {"none": "Ada", "Ada": "Grace", "Grace": "Grace"}[before]
         for mount in mounts[::turn]:
             name = client.get(f"{mount}/visit/{after}{mount.replace('/', '-')}").text
-            expected = before if before == "nobody" else f"{before}{mount.replace('/', '-')}"
+            expected = before if before == "none" else f"{before}{mount.replace('/', '-')}"
             assert name == expected, f"the session at {mount or '/'} is not its own"
 
 
@@ -93,6 +93,6 @@ def test_the_order_of_two_cookies_of_one_name_does_not_matter(first: str) -> Non
 
 
 def test_a_cookie_signed_with_another_key_is_no_session() -> None:
-    forged = cookie_of(visited(SECRET_KEY="guessed"), "http://localhost").OutputString([])
+    spoofed = cookie_of(visited(SECRET_KEY="guessed"), "http://localhost").OutputString([])
     client = visited().test_client(use_cookies=False)
-    assert client.get("/visit/Grace", headers={"Cookie": forged}).text == "nobody"
+    assert client.get("/visit/Grace", headers={"Cookie": spoofed}).text == "none"

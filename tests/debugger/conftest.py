@@ -33,7 +33,7 @@ def shared_server(tmp_path_factory):
 
 
 @pytest.fixture
-def refused(tmp_path):
+def rejected(tmp_path):
     """Start a uWSGI that exits; its output."""
 
     def start(**settings):

@@ -196,7 +196,7 @@ class Server:
     def fail(self, path, headers=(), body=None, pin=PIN):
         """Request what fails, and open the page that comes back; with the PIN entered or not."""
         response = self.get(path, headers, body)
-        assert response.status == 500, f"{path} answered {response.status}: {response.text}"
+        assert response.status == 500, f"{path}: {response.status}: {response.text}"
         page = Page(self, path.partition("?")[0], response)
         if pin:
             page.enter(pin)

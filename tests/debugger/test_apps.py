@@ -84,15 +84,15 @@ def test_a_traceback_is_in_the_log_before_its_page_is_sent(uwsgi):
 
 
 def test_a_session_works_as_without_a_debugger(shared_server):
-    cookie = shared_server.get("/path/login/somebody").headers["Set-Cookie"].partition(";")[0]
+    cookie = shared_server.get("/path/login/ada").headers["Set-Cookie"].partition(";")[0]
     page = shared_server.fail("/path/view/a-token", {"Cookie": cookie})
-    page.cookie += "; session=anybody"
-    assert page.evaluate("__import__('flask').session['name']") == "&#39;somebody&#39;"
+    page.cookie += "; session=invalid"
+    assert page.evaluate("__import__('flask').session['name']") == "&#39;ada&#39;"
 
 
 @pytest.mark.parametrize("target", ["stock:app", "stock:wrapped"])
-def test_an_app_with_a_debugger_of_its_own_is_refused(refused, target):
-    log = refused(mounts=f"/path={target}", options=SMALL)
+def test_an_app_with_a_debugger_of_its_own_is_refused(rejected, target):
+    log = rejected(mounts=f"/path={target}", options=SMALL)
     assert "the app wraps itself in a DebuggedApplication of its own" in log
 
 
@@ -101,8 +101,8 @@ LAZY = ("--workers=1", "--threads=4", "--lazy-apps")
 
 
 @pytest.mark.parametrize("options", [SMALL, LAZY], ids=["prefork", "lazy-apps"])
-def test_an_app_that_cannot_be_imported_ends_the_start_with_its_traceback(refused, options):
-    log = refused(mounts="/path=missing:app", options=options)
+def test_an_app_that_cannot_be_imported_ends_the_start_with_its_traceback(rejected, options):
+    log = rejected(mounts="/path=missing:app", options=options)
     assert "ModuleNotFoundError: No module named 'missing'" in log
 
 

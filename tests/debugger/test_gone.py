@@ -44,10 +44,10 @@ def test_a_wrong_secret_is_gone(failed_once):
 def test_a_command_without_the_pin_is_forbidden(failed_once):
     cookie, failed_once.cookie = failed_once.cookie, ""
     name = cookie.partition("=")[0]
-    forged = [
+    spoofed = [
         f"{name}={value}" for value in ("", "x", "|", "9999999999|", "9999999999|" + "0" * 12)
     ]
-    for header in ("", "other=1", *forged):
+    for header in ("", "other=1", *spoofed):
         for _ in range(8):  # so that most come to another worker
             assert failed_once.command("1 + 1", Cookie=header).status == 403, header
     failed_once.cookie = cookie

@@ -30,7 +30,7 @@ def test_the_pin_is_shown_once_and_is_the_same_in_all_workers_and_after_a_reload
     for page in server.fail_in_all_workers():
         assert page.enter(pin_in(server.log)) == {"auth": True, "exhausted": False}
     assert server.log.count(BANNER) == server.log.count(pin_in(server.log)) == 1
-    assert page.ask(cmd="printpin").text == "", "a stranger's click writes into the log"
+    assert page.ask(cmd="printpin").text == "", "another client's click writes into the log"
     assert server.log.count(pin_in(server.log)) == 1
 
 
@@ -84,18 +84,18 @@ def wrong_cookies(page):
 def test_wrong_cookies_are_counted_with_wrong_pins_wherever_they_come_in(uwsgi):
     server = uwsgi(options=("--workers=4", "--threads=4"))
     insider = server.fail("/path/view/insider")
-    stranger = server.fail("/path/view/stranger", pin=None)
+    visitor = server.fail("/path/view/visitor", pin=None)
     wrong = list(wrong_cookies(insider))
     for number, cookie in enumerate(wrong):
-        stranger.cookie = cookie
+        visitor.cookie = cookie
         if number % 2:
-            assert stranger.command("token").status == 403
+            assert visitor.command("token").status == 403
         else:
             assert not server.fail("/path/view/x", {"Cookie": cookie}, pin=None).is_trusted
-    stranger.cookie = ""
+    visitor.cookie = ""
     for _ in range(10 - len(wrong)):
-        assert stranger.enter("1234") == {"auth": False, "exhausted": False}
-    assert stranger.enter(PIN) == {"auth": False, "exhausted": True}
+        assert visitor.enter("1234") == {"auth": False, "exhausted": False}
+    assert visitor.enter(PIN) == {"auth": False, "exhausted": True}
     assert insider.evaluate("token") == "&#39;insider&#39;"
 
 
@@ -121,7 +121,9 @@ def test_ten_wrong_pins_in_all_workers_together_are_the_last_ones(uwsgi, options
     late = server.fail("/other/view/late", pin=None)
     assert late.enter(PIN) == {"auth": False, "exhausted": True}
     late.cookie = insider.cookie
-    assert late.evaluate("token") == "&#39;late&#39;", "a stranger has locked out who is in already"
+    assert late.evaluate("token") == "&#39;late&#39;", (
+        "another client has locked out a signed-in one"
+    )
 
 
 def test_the_right_pin_forgives_wrong_ones_before_it(uwsgi):

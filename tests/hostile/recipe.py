@@ -89,11 +89,11 @@ class Recipe:
 
     def _clean_up(self) -> None:
         started = [psutil.Process(process.pid) for process in self._processes]
-        everybody = [p for one in started for p in (one, *one.children(recursive=True))]
+        processes = [p for one in started for p in (one, *one.children(recursive=True))]
         for process in self._processes:
             process.send_signal(signal.SIGQUIT)  # to both of them: stop at once, or when done
         # Without a master, some of uWSGI's workers may hear nothing of it.
-        _, left = psutil.wait_procs(everybody, timeout=10)
+        _, left = psutil.wait_procs(processes, timeout=10)
         for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()

@@ -93,9 +93,9 @@ def test_who_asks_for_more_than_a_share_is_told_when_to_come_again(serve: Serve)
     with ThreadPoolExecutor(4) as pool:
         responses = list(pool.map(site.ask, ["/path/wait?seconds=4"] * 4))
     assert sorted(response.status for response in responses) == [200, 200, 429, 429]
-    refused = max(responses, key=lambda response: response.status)
-    assert int(refused.headers["Retry-After"]) > 0
-    assert "Too many requests" in refused.text
+    rejected = max(responses, key=lambda response: response.status)
+    assert int(rejected.headers["Retry-After"]) > 0
+    assert "Too many requests" in rejected.text
     assert site.ask("/path/seen").status == 200
     assert site.ask("/elsewhere").status == 404
 

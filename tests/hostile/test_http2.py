@@ -32,7 +32,7 @@ class Witness:
         self._port = port
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._ask)
-        self.answered = 0
+        self.responded = 0
         self.problems: list[str] = []
 
     def _ask(self) -> None:
@@ -45,7 +45,7 @@ class Witness:
                     if heard.statuses.get(stream) != 200:
                         self.problems.append(f"{heard}")
                         return
-                    self.answered += 1
+                    self.responded += 1
                     if self._over.wait(0.01):
                         return
 
@@ -87,9 +87,9 @@ def port(site: HostSite) -> Iterator[int]:
     port = int(site.environment["HTTPS_PORT"])
     with Witness(port) as witness:
         yield port
-        seen = witness.answered
+        seen = witness.responded
         deadline = time.monotonic() + 60
-        while witness.answered < seen + 2 and not witness.problems:
+        while witness.responded < seen + 2 and not witness.problems:
             assert time.monotonic() < deadline, "the other client gets no response any more"
             time.sleep(0.01)
     assert witness.problems == []

@@ -36,7 +36,7 @@ def tempting_site(kind: str, shared_site: Serve, tmp_path_factory: pytest.TempPa
     )
 
 
-def refused(site: Site, target: str | bytes) -> bool:
+def rejected(site: Site, target: str | bytes) -> bool:
     """Whether the request was rejected, or reached a view that only echoes it."""
     with Wire(site.port) as wire:
         reply = wire.send(request(target, b"Connection: close")).reply()
@@ -49,7 +49,7 @@ def refused(site: Site, target: str | bytes) -> bool:
 def test_no_spelling_of_the_way_up_leads_anywhere(tempting_site: Site, start: str) -> None:
     for dots, slash, goal, times in product(DOTS, SLASHES, GOALS, (1, 2, 5)):
         target = start + f"{dots}{slash}" * times + goal
-        assert refused(tempting_site, target), target
+        assert rejected(tempting_site, target), target
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_no_spelling_of_the_way_up_leads_anywhere(tempting_site: Site, start: st
     ],
 )
 def test_what_lies_beside_the_static_files_is_not_served(tempting_site: Site, target: str) -> None:
-    assert refused(tempting_site, target)
+    assert rejected(tempting_site, target)
 
 
 def test_what_does_belong_there_is_served(tempting_site: Site) -> None:
@@ -117,7 +117,7 @@ def test_a_link_that_appears_later_among_the_published_files_is_not_followed(
     published.with_name("folder").symlink_to("/etc")
     published.with_name("inside").symlink_to("a.css")
     for target in ("file", "folder/passwd", "inside"):
-        assert refused(site, f"/path/static/{target}"), target
+        assert rejected(site, f"/path/static/{target}"), target
     assert site.ask("/path/static/a.css").text == "body {}"
 
 

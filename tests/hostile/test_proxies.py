@@ -38,14 +38,14 @@ def test_the_proxy_protocol_says_who_the_client_is(behind_proxy: Site) -> None:
 def test_behind_the_proxy_protocol_a_clients_own_headers_are_still_its_own(
     behind_proxy: Site,
 ) -> None:
-    forged = [
+    spoofed = [
         b"X-Forwarded-For: 203.0.113.9",
         b"X-Forwarded-Proto: https",
         b"X-Forwarded-Host: evil.example",
         b"X-Real-IP: 203.0.113.9",
     ]
     with Wire(behind_proxy.port) as wire:
-        text = wire.send(HEADER, request("/path/seen", *forged)).reply().body.decode()
+        text = wire.send(HEADER, request("/path/seen", *spoofed)).reply().body.decode()
     assert "203.0.113.9" not in text
     assert "evil.example" not in text
     assert '"https"' not in text

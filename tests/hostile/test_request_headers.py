@@ -25,10 +25,10 @@ from tests.servers import KNOBS, PROJECT, HostSite, NotServedError, Site, free_p
 DROPPED = (PROJECT / "nginx" / "snippets" / "dropped-headers.conf").read_text()
 # What a proxy sets for each request, also of a client that is not signed in.
 IDENTITY = "X-Auth-Request-User X-Auth-Request-Email X-Auth-Request-Groups X-My-User"
-STRANGER = "127.0.0.9"
+UNTRUSTED = "127.0.0.9"
 
 
-def names_seen(site: Site, names: Iterable[str], value: str = "forged") -> set[str]:
+def names_seen(site: Site, names: Iterable[str], value: str = "spoofed") -> set[str]:
     """Those of the headers that reach the app, in small letters."""
     response = site.ask("/path/seen", [(name, value) for name in names])
     assert response.status == 200, response.text
@@ -84,7 +84,7 @@ def test_identities_are_believed_from_a_trusted_proxy(single_sign_on: Site) -> N
 def test_identities_are_dropped_from_any_other_client(single_sign_on: Site, value: bytes) -> None:
     lines = [b"%s: %s" % (name.encode(), value) for name in IDENTITY.split()]
     lines.append(b"X-Forwarded-For: 127.0.0.1")
-    with Wire(single_sign_on.port, source=STRANGER) as wire:
+    with Wire(single_sign_on.port, source=UNTRUSTED) as wire:
         seen = json.loads(wire.send(request("/path/seen", *lines)).reply().body)
     assert not [name for name in seen if "USER" in name or "AUTH" in name]
 
@@ -96,7 +96,7 @@ def test_a_trusted_proxy_is_believed_about_no_other_identity(single_sign_on: Sit
 
 
 def test_a_dropped_header_can_be_let_through_from_any_client(single_sign_on: Site) -> None:
-    with Wire(single_sign_on.port, source=STRANGER) as wire:
+    with Wire(single_sign_on.port, source=UNTRUSTED) as wire:
         lines = b"X-Forwarded-Prefix: /a", b"X-SCRIPT-NAME: /b", b"X-Forwarded-Path: /c"
         seen = json.loads(wire.send(request("/path/seen", *lines)).reply().body)
     assert (seen["HTTP_X_FORWARDED_PREFIX"], seen["HTTP_X_SCRIPT_NAME"]) == ("/a", "/b")
@@ -170,7 +170,7 @@ def test_a_header_that_is_not_dropped_cannot_be_let_through(
         serve("host", **settings)
 
 
-EVERYBODY = [
+WHOLE_INTERNET = [
     *("0.0.0.0/0", "::/0", "0.0.0.0/1 128.0.0.0/1", "2000::/3", "10.0.0.0/8 0.0.0.0/2"),
     *("::1 2000::/4 3000::/4", "1.0.0.0/8 3.0.0.0/8", "192.0.0.0/3", "8000::/1 ::/1"),
 ]
@@ -181,7 +181,7 @@ PRODUCTION = {
 }
 
 
-@pytest.mark.parametrize("proxies", EVERYBODY)
+@pytest.mark.parametrize("proxies", WHOLE_INTERNET)
 def test_a_trusted_proxy_that_is_everybody_does_not_satisfy_production(
     tmp_path: Path, proxies: str
 ) -> None:
@@ -389,14 +389,14 @@ def test_single_sign_on_with_oauth2_proxy_works_as_documented(
 ) -> None:
     identity = re.search(r"IDENTITY_HEADERS=(X-Auth-.*)", EXAMPLE)[1]
     assert {*identity.split()} <= {*IDENTITY.split()}
-    forged = [b"X-Auth-Request-User: root", b"X-Auth-Request-Groups: wheel", b"Remote-User: root"]
+    spoofed = [b"X-Auth-Request-User: root", b"X-Auth-Request-Groups: wheel", b"Remote-User: root"]
     with nginx_in_front(tmp_path, single_sign_on) as port:
         with Wire(port) as wire:
-            reply = wire.send(request("/path/seen", *forged)).reply()
+            reply = wire.send(request("/path/seen", *spoofed)).reply()
         assert (reply.status, "/oauth2/sign_in" in reply.headers["Location"]) == (302, True)
         with Wire(port) as wire:
             cookie = b"Cookie: _oauth2_proxy=ada"
-            seen = json.loads(wire.send(request("/path/seen", cookie, *forged)).reply().body)
+            seen = json.loads(wire.send(request("/path/seen", cookie, *spoofed)).reply().body)
     got = {name: seen.get(f"HTTP_X_AUTH_REQUEST_{name}") for name in ("USER", "EMAIL", "GROUPS")}
     assert got == {"USER": "ada", "EMAIL": "ada@example.com", "GROUPS": "staff,admins"}
     assert "root" not in str(seen)

@@ -137,6 +137,6 @@ def test_what_looks_like_another_request_stays_what_it_is(site: Site, data: byte
 def test_no_spelling_of_a_header_passes_for_one_that_nginx_sets(site: Site) -> None:
     spellings = ["X_Forwarded_Proto", "X-Forwarded_Proto", "x.forwarded.proto", "X_Request_Id"]
     spellings += ["Script_Name", "HTTP_HOST", "REMOTE_ADDR", "Transfer_Encoding"]
-    forged = dict.fromkeys(spellings, "forged")
-    seen = site.ask("/path/seen", forged).json()
-    assert "forged" not in seen.values()
+    spoofed = dict.fromkeys(spellings, "spoofed")
+    seen = site.ask("/path/seen", spoofed).json()
+    assert "spoofed" not in seen.values()

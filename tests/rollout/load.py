@@ -12,7 +12,7 @@ from typing import Self
 
 CONNECTIONS = 32
 RATE = 300  # requests a second, all connections together
-_PATIENCE = 30  # seconds
+_TIMEOUT = 30  # seconds
 
 
 IDLE_CLOSED = "its idle connection was closed just when it was sent"
@@ -115,8 +115,8 @@ class Load:
         return f"{self._name}-{id}"
 
     def _answered(self) -> list[Request]:
-        answered = [request for request in self.requests if not request.problem]
-        return sorted(answered, key=lambda request: request.sent + request.took)
+        succeeded = [request for request in self.requests if not request.problem]
+        return sorted(succeeded, key=lambda request: request.sent + request.took)
 
     async def _run(self) -> None:
         await asyncio.gather(*(self._connection(number) for number in range(CONNECTIONS)))
@@ -130,7 +130,7 @@ class Load:
             id = next(self._ids)
             sent, said, problem, stays = time.monotonic(), "", "", False
             try:
-                async with asyncio.timeout(_PATIENCE):
+                async with asyncio.timeout(_TIMEOUT):
                     # As every client does: one that was closed while idle is not used again.
                     if streams and streams[0].at_eof():
                         streams[1].close()

@@ -120,7 +120,7 @@ def test_a_rollout_that_is_killed_half_way(shop: Shop, unharmed: Unharmed) -> No
         assert load.versions() == [old]
         new = shop.write()
         # On this machine `serve` goes on with the first one until its time is over.
-        until(lambda: shop.deploy("rollout")[0] == 0, "a rollout that is not refused")
+        until(lambda: shop.deploy("rollout")[0] == 0, "a rollout that is not rejected")
     assert load.versions() == [old, new]
     assert instances(shop) == 1
 

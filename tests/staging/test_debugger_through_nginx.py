@@ -79,7 +79,7 @@ def test_pin_secret_and_commands_are_in_no_access_log(staging: Site) -> None:
 
 def test_the_traceback_is_in_the_log_at_once(staging: Site) -> None:
     with staging.client() as browser:
-        browser.get("/path/boom?visitor=somebody-in-a-hurry")
+        browser.get("/path/boom?visitor=visitor-in-a-hurry")
     until(lambda: "in price_of_each" in staging.logs(), "the traceback in the log")
 
 

@@ -47,7 +47,7 @@ def test_another_name_gets_no_connection(site: ComposeSite, trusting: ssl.SSLCon
         socket.create_connection(address, timeout=60) as raw,
         pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"),
     ):
-        trusting.wrap_socket(raw, server_hostname="forged.example")
+        trusting.wrap_socket(raw, server_hostname="spoofed.example")
 
 
 def test_what_is_recorded_today_stays_secret_from_a_quantum_computer(site: ComposeSite) -> None:

@@ -124,7 +124,7 @@ def test_an_upload_of_a_megabyte_arrives_over_http2(client: httpx.Client) -> Non
     assert response.json()["size"] == 1_000_000
 
 
-@pytest.mark.parametrize("name", ["forged.example", "localhost:@forged.example"])
+@pytest.mark.parametrize("name", ["spoofed.example", "localhost:@spoofed.example"])
 def test_over_http2_too_a_name_that_is_not_ours_never_reaches_the_app(
     secure: Site, client: httpx.Client, name: str
 ) -> None:
@@ -137,10 +137,10 @@ def test_over_http2_too_a_name_that_is_not_ours_never_reaches_the_app(
 def test_over_http2_too_no_header_that_apps_believe_comes_from_a_client(
     client: httpx.Client,
 ) -> None:
-    believed = {name.lower(): "forged" for name in " ".join(BELIEVED.values()).split()}
+    believed = {name.lower(): "spoofed" for name in " ".join(BELIEVED.values()).split()}
     response = client.get("/path/inspect", headers=believed)
     assert (response.http_version, response.status_code) == ("HTTP/2", 200)
-    assert "forged" not in response.text
+    assert "spoofed" not in response.text
 
 
 @pytest.mark.parametrize("name", ["a@b", "<x>", "a:99999", "[1.2.3.4]", "localhost:x", "a b"])
@@ -207,7 +207,7 @@ def test_a_name_of_ours_gets_a_connection(
         assert connection.version() == "TLSv1.3"
 
 
-@pytest.mark.parametrize("name", ["forged.example", "example", "xsite.example", None])
+@pytest.mark.parametrize("name", ["spoofed.example", "example", "xsite.example", None])
 def test_another_name_or_none_gets_no_connection(
     secure: Site, trusting: ssl.SSLContext, name: str | None
 ) -> None:
@@ -216,7 +216,7 @@ def test_another_name_or_none_gets_no_connection(
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-@pytest.mark.parametrize("name", ["forged.example", "xsite.example", "localhost"])
+@pytest.mark.parametrize("name", ["spoofed.example", "xsite.example", "localhost"])
 def test_a_session_of_one_name_is_not_resumed_under_another(
     secure: Site, trusting: ssl.SSLContext, version: ssl.TLSVersion, name: str
 ) -> None:

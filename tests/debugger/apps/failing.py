@@ -8,7 +8,7 @@ from pathlib import Path
 from flask import Flask, Response, render_template_string, request, send_file, session
 
 app = Flask(__name__)
-app.secret_key = "of no use to anybody"
+app.secret_key = "not a secret of any user"
 
 
 def count_run():

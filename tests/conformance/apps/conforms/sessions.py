@@ -99,4 +99,4 @@ def login():
 
 @bp.get("/who")
 def who() -> str:
-    return session.get("user", "a stranger")
+    return session.get("user", "a visitor")
