@@ -48,6 +48,7 @@ def large_static(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("kind", "knobs", "felt"),
     [
@@ -69,9 +70,8 @@ def test_a_normal_client_is_served_while_there_are(
 ) -> None:
     site = serve("host", files=(PROBE, large_static), MOUNTS="/path=probe:app", **knobs)
     command = [sys.executable, "-m", "tests.hostile.abuse", kind.__name__, str(site.port)]
-    with subprocess.Popen(
-        [*command, str(SECONDS)], cwd=PROJECT, stdout=subprocess.PIPE, text=True
-    ) as running:
+    command += [str(SECONDS), json.dumps(felt)]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as running:
         results = normal_client(site.port, running)
         counted = json.loads(running.stdout.read())
     seconds = sorted(result for result in results if isinstance(result, float))
@@ -82,7 +82,7 @@ def test_a_normal_client_is_served_while_there_are(
         f" {seconds[-1] * 1000:.0f} ms; the abuser: {counted}"
     )
     assert len(failures) <= len(results) / 1000, failures[:5]
-    assert p99 < 5
+    assert p99 < 2
     felt_too_little = [name for name, least in felt.items() if counted.get(name, 0) < least]
     assert not felt_too_little, f"{counted} is less than {felt}"
 
