@@ -44,7 +44,7 @@ class World:
             "host",
             files=(TROUBLE,),
             MOUNTS="/x=trouble:app",
-            REQUEST_TIMEOUT=3,
+            REQUEST_TIMEOUT=5,
             MAX_BODY_SIZE="1k",
             SERVER_NAMES="127.0.0.1",
             WORKERS=2,

@@ -24,7 +24,7 @@ def end_the_worker():
 
 @app.get("/wait")
 def wait():
-    time.sleep(4)
+    time.sleep(30)
     return "at last"
 
 
