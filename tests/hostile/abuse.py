@@ -3,7 +3,7 @@
 Each comes from 127.0.0.2, so that limits of one address do not affect the others, and
 runs in a process of its own, so that its work does not slow down who measures the others. At the
 end it prints how often it was given which status, and how many connections it held, as JSON. LEAST
-has the lowest numbers to reach, also as JSON: on a slow machine it goes on for up to a minute longer.
+has the lowest numbers to reach, as JSON: on a slow machine it goes on for up to a minute longer.
 """
 
 import asyncio
