@@ -29,10 +29,10 @@ def look(knobs: Knobs) -> Iterator[Finding]:
         find("nginx", "nginx")
     except Refusal:
         raise NotCheckedError("is not installed here") from None
-    with tempfile.TemporaryDirectory() as folder:
-        rendered = nginx.test(knobs, Path(folder))
+    with tempfile.TemporaryDirectory() as directory:
+        rendered = nginx.test(knobs, Path(directory))
         yield from _times(knobs, rendered)
-        yield from _gixy(Path(folder) / "nginx")
+        yield from _gixy(Path(directory) / "nginx")
     yield from _security_update()
 
 
@@ -61,19 +61,19 @@ def _times(knobs: Knobs, rendered: str) -> Iterator[Finding]:
             )
 
 
-def _gixy(folder: Path) -> Iterator[Finding]:
+def _gixy(directory: Path) -> Iterator[Finding]:
     """Run gixy, if requirements-dev.txt is installed."""
     program = Path(sys.executable).with_name("gixy")
     if not program.exists():
         return
     done = subprocess.run(
-        [program, "--config", PROJECT / ".gixy.cfg", "--format", "json", folder / "nginx.conf"],
+        [program, "--config", PROJECT / ".gixy.cfg", "--format", "json", directory / "nginx.conf"],
         capture_output=True,
         text=True,
         check=False,
     )
     for found in json.loads(done.stdout or "[]"):
-        file = Path(found["file"]).relative_to(folder)
+        file = Path(found["file"]).relative_to(directory)
         yield Finding(
             "W053",
             f"{found['reason'].rstrip('.')} (gixy's {found['plugin']}, nginx/{file} line"

@@ -23,13 +23,13 @@ def run_dir(knobs: Knobs) -> Iterator[Finding]:
         )
     serve.refuse_shared(knobs.run_dir)
     serve.refuse_foreign(knobs.run_dir)
-    for folder in (there, *there.parents):
-        mode = folder.stat().st_mode
+    for directory in (there, *there.parents):
+        mode = directory.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             yield Finding(
                 "E071",
-                f"{folder} has mode {stat.S_IMODE(mode):04o}, so any user of this machine can"
-                f" replace RUN_DIR {str(knobs.run_dir)!r}; type: chmod o-w {folder}",
+                f"{directory} has mode {stat.S_IMODE(mode):04o}, so any user of this machine can"
+                f" replace RUN_DIR {str(knobs.run_dir)!r}; type: chmod o-w {directory}",
             )
 
 
@@ -51,12 +51,12 @@ def room(knobs: Knobs, *, with_nginx: bool) -> Iterator[Finding]:
         knobs: the settings.
         with_nginx: whether nginx uses this RUN_DIR, too.
     """
-    folders = [next(filter(Path.is_dir, (knobs.run_dir / "tmp", Path(tempfile.gettempdir()))))]
+    directories = [next(filter(Path.is_dir, (knobs.run_dir / "tmp", Path(tempfile.gettempdir()))))]
     if with_nginx:
-        folders.append(_nearest(knobs.run_dir / "spool"))
+        directories.append(_nearest(knobs.run_dir / "spool"))
     on_one_disk = defaultdict(list)
-    for folder in folders:
-        on_one_disk[folder.stat().st_dev].append(folder)
+    for directory in directories:
+        on_one_disk[directory.stat().st_dev].append(directory)
     bodies = knobs.workers * int(knobs.environment["THREADS"])
     for together in on_one_disk.values():
         needed = bodies * knobs.max_body_size * len(together)
@@ -70,9 +70,9 @@ def room(knobs: Knobs, *, with_nginx: bool) -> Iterator[Finding]:
             )
 
 
-def _nearest(folder: Path) -> Path:
+def _nearest(directory: Path) -> Path:
     """The directory itself, or its nearest parent that exists."""
-    return next(path for path in (folder, *folder.parents) if path.exists())
+    return next(path for path in (directory, *directory.parents) if path.exists())
 
 
 def _gigabytes(size: int) -> str:

@@ -160,15 +160,15 @@ def _memory() -> int:
 def _in_turn() -> bool:
     """Whether this worker may be replaced now: no other one is being replaced, or new."""
     # Opened in this process, so the lock is held until it exits.
-    folder = os.open(settings.SOCKETS, os.O_RDONLY)
+    directory = os.open(settings.SOCKETS, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         in_turn = False
     else:
         in_turn = all(map(_has_settled, uwsgi.workers()))
     if not in_turn:
-        os.close(folder)
+        os.close(directory)
     return in_turn
 
 

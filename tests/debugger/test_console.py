@@ -35,9 +35,9 @@ def test_leaving_the_console_in_the_middle_of_a_block_leaves_no_rest_of_it(share
 
 def test_a_console_remembers_and_goes_on_over_several_lines(shared_server):
     page = shared_server.fail("/path/view/a-token")
-    for line in ("def twice(x):", "    return x * 2", "", "answer = twice(token)"):
+    for line in ("def twice(x):", "    return x * 2", "", "result = twice(token)"):
         page.command(line)
-    assert page.evaluate("answer") == "&#39;a-tokena-token&#39;"
+    assert page.evaluate("result") == "&#39;a-tokena-token&#39;"
     assert page.evaluate("_ + '!'") == "&#39;a-tokena-token!&#39;"
     assert "ZeroDivisionError" in page.evaluate("1 / 0")
 

@@ -84,9 +84,9 @@ def look_into_the_last_frame(page: Page, origin: str, name: str) -> None:
     console = page.locator(".console").last
     entry = console.locator("input[type=text]")
     for number in range(12):  # four workers: any may get a command, the right one executes it
-        entry.fill(f"'answer {number}', bill, guests")
+        entry.fill(f"'result {number}', bill, guests")
         entry.press("Enter")
-        expect(console).to_contain_text(f"('answer {number}', 2.0, 0)")
+        expect(console).to_contain_text(f"('result {number}', 2.0, 0)")
     entry.fill("request.args['visitor'], request.headers['Host']")
     entry.press("Enter")
     expect(console).to_contain_text(f"('Ada', '{origin.partition('//')[2]}')")

@@ -46,11 +46,11 @@ def test_while_it_stops_newcomers_get_503(lab) -> None:
     site.master.terminate()
     newcomers = []
 
-    def refused() -> bool:
+    def unavailable() -> bool:
         newcomers.extend(site.at_once(1))
         return any(newcomer.done() and newcomer.result() == 503 for newcomer in newcomers)
 
-    assert until(refused, "a refusal")
+    assert until(unavailable, "a 503")
     site.open_the_gate()
     assert results(waiting) == Counter({200: 5})
     assert set(results(newcomers)) <= {200, 503}

@@ -37,7 +37,7 @@ FAIL = {
 NOT_STARTED = "it does not start"
 ROWS = (
     row("argparse", ("/arguments/",), right=(200, b"False 1 1")),
-    row("standard input is read", ("/standard_input/",), right=(200, b"'' nobody there")),
+    row("standard input is read", ("/standard_input/",), right=(200, b"'' no input")),
     row(
         "__name__ and __main__",
         ("/module_names/",),

@@ -8,5 +8,5 @@ read = sys.stdin.read() if sys.stdin else ""
 try:
     said = input("Which database? ")
 except EOFError:
-    said = "nobody there"
+    said = "no input"
 app = app_that_says(lambda: f"{read!r} {said}")
