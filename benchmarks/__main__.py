@@ -25,9 +25,9 @@ def main() -> int:
     if arguments.start:
         results.starts = start.measure(_say)
     results.write(folder / "results.json")
-    _write(results, folder, "report")
+    _write(results, folder, "report", with_targets=True)
     if arguments.docs:
-        _write(results, PROJECT / "docs", "benchmarks")
+        _write(results, PROJECT / "docs", "benchmarks", with_targets=False)
     print((folder / "report.md").read_text())
     return 0
 
@@ -65,10 +65,11 @@ def _measure(arguments: argparse.Namespace) -> Results:
     return results
 
 
-def _write(results: Results, folder: Path, name: str) -> None:
-    plot = folder / f"{name}.svg"
+def _write(results: Results, directory: Path, name: str, *, with_targets: bool) -> None:
+    plot = directory / f"{name}.svg"
     plots.draw(results, plot)
-    (folder / f"{name}.md").write_text(report.write(results, plot.name))
+    text = report.write(results, plot.name, with_targets=with_targets)
+    (directory / f"{name}.md").write_text(text)
 
 
 def _arguments() -> argparse.Namespace:

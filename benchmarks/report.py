@@ -18,12 +18,13 @@ _NOTES = (
 _LOGS = {stack.name: stack.logs for stack in STACKS}
 
 
-def write(results: Results, plot: str) -> str:
+def write(results: Results, plot: str, *, with_targets: bool = True) -> str:
     """The whole report.
 
     Args:
-        results: what was measured.
-        plot: the file that shows it, beside the report.
+        results: of the measurements.
+        plot: the file name of the plot, beside the report.
+        with_targets: whether to compare ratios with the targets of this project.
     """
     figures = Figures(results)
     few, *more = figures.connections()
@@ -32,14 +33,8 @@ def write(results: Results, plot: str) -> str:
         "Written by `make bench`. What is measured, and what is equal: `benchmarks/README.md`.",
         f"![CPU of each stack; requests a second over connections and over workers]({plot})",
         _table(("", ""), ((name, text) for name, text in results.run.items())),
-        "## Targets",
-        _table(
-            ("what", "figure", "target", "met"),
-            (
-                (target.what, target.figure, target.wanted, "yes" if target.met else "**no**")
-                for target in targets.of(figures)
-            ),
-        ),
+        "## Ratios",
+        _ratios(figures, with_targets),
         f"## CPU: ms for 1,000 requests, {few} connections (in brackets: of these, nginx)",
         _rows(figures, few, _cpu, _limits(figures)),
         f"## Requests a second, {few} connections",
@@ -59,6 +54,18 @@ def write(results: Results, plot: str) -> str:
         blocks += ["## Not measured", _table(("stack", "why"), _missing(results))]
     blocks += ["## How to read it", _notes()]
     return "\n\n".join(blocks) + "\n"
+
+
+def _ratios(figures: Figures, with_targets: bool) -> str:
+    if not with_targets:
+        return _table(("what", "figure"), ((t.what, t.figure) for t in targets.of(figures)))
+    return _table(
+        ("what", "figure", "target", "met"),
+        (
+            (target.what, target.figure, target.wanted, "yes" if target.met else "**no**")
+            for target in targets.of(figures)
+        ),
+    )
 
 
 def _rows(
