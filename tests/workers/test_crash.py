@@ -40,7 +40,7 @@ def test_a_full_queue_is_503_with_retry_after_and_recovers(lab) -> None:
 
 def test_a_request_that_its_worker_did_not_survive_is_502(lab) -> None:
     site = lab(WORKERS=1, REQUEST_TIMEOUT=20)
-    inside = site.at_once(1, "/wait?seconds=60")
-    until(lambda: site.connections() == 1, "a request")
+    inside = site.at_once(1, "/count?seconds=60", "POST")
+    until(lambda: site.counted == 1, "a request")
     site.workers()[0].send_signal(signal.SIGKILL)
     assert results(inside) == Counter({502: 1})

@@ -32,8 +32,8 @@ def test_three_hung_requests_of_sixteen_do_no_harm_to_two_thousand_others(lab) -
 
 def test_a_healthy_request_beside_a_hung_one_is_finished(lab) -> None:
     site = lab(WORKERS=2, THREADS=2, REQUEST_TIMEOUT=6)
-    hung = site.at_once(1, "/wait?seconds=600")
-    until(lambda: site.connections() == 1, "the hung one")
+    hung = site.at_once(1, "/count?seconds=600", "POST")
+    until(lambda: site.counted == 1, "the hung one")
     with site.load(clients=3, path="/wait?seconds=0.7") as siblings:
         until(lambda: "Respawned uWSGI worker" in site.site.logs(), "a new worker")
     assert set(siblings) == {200}

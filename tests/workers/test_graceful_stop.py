@@ -32,8 +32,8 @@ def test_a_view_that_takes_sigint_for_itself_does_not_delay_a_stop(
     site = lab(WORKERS=2, THREADS=1, LOAD_APPS=load_apps, REQUEST_TIMEOUT=300)
     for _ in range(20):
         assert site.status(path) == 200
-    waiting = site.at_once(2, "/wait?seconds=1")
-    until(lambda: site.connections() == 2, "two requests", 30)
+    waiting = site.at_once(2, "/count?seconds=1", "POST")
+    until(lambda: site.counted == 2, "two requests")
     site.site.signal(signal.SIGTERM)
     assert results(waiting) == Counter({200: 2})
     assert site.site.wait(60) == 0
@@ -58,8 +58,8 @@ def test_while_it_stops_newcomers_get_503(lab) -> None:
 
 def test_a_stop_waits_for_a_hung_request_no_longer_than_any_may_take(lab) -> None:
     site = lab(REQUEST_TIMEOUT=2)
-    hung = site.at_once(1, "/wait?seconds=600")
-    until(lambda: site.connections() == 1, "a request")
+    hung = site.at_once(1, "/count?seconds=600", "POST")
+    until(lambda: site.counted == 1, "a request")
     master = site.master
     master.terminate()
     assert gone(master)

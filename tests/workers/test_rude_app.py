@@ -44,8 +44,8 @@ def test_an_app_that_changes_its_environment_directory_signals_and_streams(
     until(lambda: site.status() == 200 and before - set(site.workers()), "a new worker")
 
     # The graceful stop.
-    waiting = site.at_once(2, "/wait?seconds=1")
-    until(lambda: site.connections() == 2, "two requests")
+    waiting = site.at_once(2, "/count?seconds=1", "POST")
+    until(lambda: site.counted == 2, "two requests")
     site.site.signal(signal.SIGTERM)
     assert results(waiting) == Counter({200: 2})
     assert site.site.wait() == 0
