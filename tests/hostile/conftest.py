@@ -1,14 +1,14 @@
-import os
-import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.conftest import Serve
+from tests.hostile import secrecy
 from tests.hostile.recipe import Recipe
 from tests.hostile.sizes import PROBE
-from tests.servers import Site
+from tests.servers import ComposeSite, HostSite, Site
 
 
 @pytest.fixture
@@ -31,46 +31,40 @@ def recipe() -> Iterator[Recipe]:
 
 # --- HOSTILE_DEBUGGER=1 pytest tests/hostile: the whole suite with the debugger on ---
 
-WITH_DEBUGGER = {
-    "UWSGI_DEBUG": "1",
-    "DEBUG_ALLOW": "127.0.0.0/8 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16",
-    "WERKZEUG_DEBUG_PIN": "a-pin-2345-for-the-hostile-suite",
-    "SECRET_KEY": "a key for 9 hostile suites",
-}
-if not os.environ.get("HOSTILE_DEBUGGER"):
-    WITH_DEBUGGER = {}
-# A query in nginx's error log, or in the access log of a site with the debugger on.
-QUERY = re.compile(r'(request: "|referrer: "|"uri":")[^"]*\?(?!\.\.\.)')
 
+@pytest.fixture(scope="session", autouse=True)
+def _with_debugger(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every site has the debugger on and is told secrets. None is in a log of any."""
+    if not secrecy.WITH_DEBUGGER:
+        yield
+        return
+    found: list[str] = []
+    counted: Counter[str] = Counter()
 
-def assert_no_secret_is_logged(sites: Iterable[Site]) -> None:
-    for site in sites:
-        lines = site.logs().splitlines()
-        for name in ("WERKZEUG_DEBUG_PIN", "SECRET_KEY"):
-            secret = site.environment[name]
-            found = [line for line in lines if secret in line and "*** Debugger PIN" not in line]
-            assert not found, f"{name} is in the log: {found[:9]}"
-        found = [line for line in lines if QUERY.search(line)]
-        assert not found, f"{len(found)} queries are in the log: {found[:9]}"
+    def watch(kind: type[Site], patch: pytest.MonkeyPatch) -> None:
+        set_up, start, clean_up = kind.__init__, kind.start, kind.clean_up
 
+        def set_up_with_debugger(site: Site, *args: Any, **options: Any) -> None:
+            set_up(site, *args, **secrecy.DEBUGGER_SETTINGS | options)
 
-def with_debugger(serve: Serve) -> Iterator[Serve]:
-    sites: set[Site] = set()
+        def start_and_tell(site: Site) -> None:
+            start(site)
+            secrecy.tell(site)
 
-    def started(kind: str, **options: Any) -> Site:
-        sites.add(site := serve(kind, **WITH_DEBUGGER | options))
-        return site
+        def search_and_clean_up(site: Site) -> None:
+            log = site.logs()
+            counted.update(sites=1, lines=log.count("\n"))
+            found.extend(secrecy.leaks(log))
+            clean_up(site)
 
-    yield started
-    if WITH_DEBUGGER:
-        assert_no_secret_is_logged(sites)
+        patch.setattr(kind, "__init__", set_up_with_debugger)
+        patch.setattr(kind, "start", start_and_tell)
+        patch.setattr(kind, "clean_up", search_and_clean_up)
 
-
-@pytest.fixture
-def serve(serve: Serve) -> Iterator[Serve]:
-    yield from with_debugger(serve)
-
-
-@pytest.fixture(scope="session")
-def shared_site(shared_site: Serve) -> Iterator[Serve]:
-    yield from with_debugger(shared_site)
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (HostSite, ComposeSite):
+            watch(kind, patch)
+        yield
+    report = request.config.pluginmanager.get_plugin("terminalreporter")
+    report.write_line(f"\nThe logs of {counted['sites']} sites have {counted['lines']} lines.")
+    assert found == []

@@ -68,6 +68,13 @@ def test_the_proxy_protocol_without_a_trusted_proxy_is_refused(serve: Serve) -> 
         serve("host", PROXY_PROTOCOL=1)
 
 
+def test_a_request_without_the_proxy_protocol_is_in_no_log(behind_proxy: Site) -> None:
+    with Wire(behind_proxy.port) as wire, pytest.raises(ClosedError):
+        wire.send(request("/path/seen?t0ken", b"Cookie: t0ken", b"Authorization: t0ken")).reply()
+    until(lambda: 'broken header: "..."' in behind_proxy.logs(), "the error in the log", 60)
+    assert "t0ken" not in behind_proxy.logs()
+
+
 @pytest.mark.docker
 def test_the_container_is_healthy_behind_the_proxy_protocol(serve: Serve) -> None:
     serve("compose", PROXY_PROTOCOL="on", TRUSTED_PROXIES="172.16.0.0/12")  # --wait says so

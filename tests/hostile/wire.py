@@ -118,8 +118,8 @@ def post(target: str, body: bytes, *headers: bytes) -> bytes:
     return request(target, b"Content-Length: %d" % len(body), *headers, method=b"POST") + body
 
 
-def chunked_post(target: str, body: bytes, size: int = 4_000) -> bytes:
+def chunked_post(target: str, body: bytes, *headers: bytes, size: int = 4_000) -> bytes:
     """A whole request with its body in chunks of that many bytes."""
     pieces = [body[start : start + size] for start in range(0, len(body), size)]
-    head = request(target, b"Transfer-Encoding: chunked", method=b"POST")
+    head = request(target, b"Transfer-Encoding: chunked", *headers, method=b"POST")
     return head + b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in pieces) + b"0\r\n\r\n"
