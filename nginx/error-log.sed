@@ -33,6 +33,7 @@
 }
 
 :query
+s/\(upstream sent invalid header: "[^":]*:\).*\(" while reading\)/\1 ...\2/
 s/?[^ ]*/?.../g
 # The Referer is last, and may contain spaces.
 s/\(referrer: "[^?]*?\).*/\1..."/

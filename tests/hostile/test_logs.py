@@ -238,6 +238,10 @@ UNKNOWN = '" was not found in "passwords", client: 127.0.0.1, server: localhost'
         (f'broken header: "GET /?a HTTP/1.1\r\nb: c\r\n\r\n{PROXY}', f'broken header: "...{PROXY}'),
         ('user "' + "\n" * 2999, 'user "..."'),
         ('broken header: "' + "ab\r\n" * 500, 'broken header: "..."'),
+        (
+            r'upstream sent invalid header: "Set-Cookie: a=b\x00..." while reading response',
+            'upstream sent invalid header: "Set-Cookie: ..." while reading response',
+        ),
         ("a\33[31mb\x7f\xc3\xa9", "a.[31mb.\xc3\xa9"),
     ],
 )

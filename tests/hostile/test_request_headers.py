@@ -30,7 +30,9 @@ UNTRUSTED = "127.0.0.9"
 
 
 # By these, a client without TRUSTED_PROXIES is an undeclared proxy.
-FOR_OTHERS = {"x-forwarded-for", "x-forwarded-proto", "forwarded"}
+CLIENT = (PROJECT / "nginx" / "snippets" / "client.conf").read_text()
+SPEAKS_FOR_OTHERS = re.search(r'map "([^"]*)" \$speaks_for_others', CLIENT)[1]
+FOR_OTHERS = {name.replace("_", "-") for name in re.findall(r"\$http_(\w+)", SPEAKS_FOR_OTHERS)}
 
 
 def names_seen(site: Site, names: Iterable[str], value: str = "spoofed") -> set[str]:

@@ -93,6 +93,10 @@ def test_clients_of_an_undeclared_proxy_are_rejected(staging: Site) -> None:
         "X-Forwarded-For: 8.8.8.8",
         "X-Forwarded-Proto: https",
         "Forwarded: for=8.8.8.8",
+        "X-Real-IP: 8.8.8.8",
+        "X-Forwarded-Host: staging.example.com",
+        "Via: 1.1 proxy",
+        "CF-Connecting-IP: 8.8.8.8",
     ):
         name, _, value = header.partition(": ")
         assert staging.ask("/path/boom", {name: value}).status == 403, header
