@@ -32,14 +32,16 @@ def recipe() -> Iterator[Recipe]:
 # --- HOSTILE_DEBUGGER=1 pytest tests/hostile: the whole suite with the debugger on ---
 
 
+SEARCHED: Counter[str] = Counter()
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _with_debugger(request: pytest.FixtureRequest) -> Iterator[None]:
+def _with_debugger() -> Iterator[None]:
     """Every site has the debugger on and is told secrets. None is in a log of any."""
     if not secrecy.WITH_DEBUGGER:
         yield
         return
     found: list[str] = []
-    counted: Counter[str] = Counter()
 
     def watch(kind: type[Site], patch: pytest.MonkeyPatch) -> None:
         set_up, start, clean_up = kind.__init__, kind.start, kind.clean_up
@@ -53,7 +55,7 @@ def _with_debugger(request: pytest.FixtureRequest) -> Iterator[None]:
 
         def search_and_clean_up(site: Site) -> None:
             log = site.logs()
-            counted.update(sites=1, lines=log.count("\n"))
+            SEARCHED.update(sites=1, lines=log.count("\n"))
             found.extend(secrecy.leaks(log))
             clean_up(site)
 
@@ -65,6 +67,12 @@ def _with_debugger(request: pytest.FixtureRequest) -> Iterator[None]:
         for kind in (HostSite, ComposeSite):
             watch(kind, patch)
         yield
-    report = request.config.pluginmanager.get_plugin("terminalreporter")
-    report.write_line(f"\nThe logs of {counted['sites']} sites have {counted['lines']} lines.")
     assert found == []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How much was searched."""
+    if secrecy.WITH_DEBUGGER:
+        terminalreporter.write_line(
+            "Searched for secrets: {lines} lines of {sites} sites.".format_map(SEARCHED)
+        )

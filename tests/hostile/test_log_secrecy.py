@@ -3,9 +3,11 @@
 The one exception is the line of the banner that tells the operator the debugger's PIN.
 """
 
+import os
 import re
 import ssl
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +20,7 @@ import trustme
 from tests.conftest import Serve
 from tests.hostile.secrecy import HEADERS, PIN, QUERY, SECRETS, authorization, leaks
 from tests.hostile.wire import ClosedError, Wire
-from tests.servers import HostSite, Site, free_port
+from tests.servers import PROJECT, HostSite, Site, free_port
 
 BREAKER = Path(__file__).parent / "apps" / "breaker.py"
 KNOBS = {
@@ -213,3 +215,21 @@ def test_nothing_that_a_request_carries_is_in_a_log_over_http_2(
         assert wire.reply().status in (308, 400)
     site.access(last.headers["X-Request-ID"])
     assert_no_secret_is_logged(site, *of_the_debugger)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_part_of_this_suite_leaves_no_secret_in_a_log_with_the_debugger_on() -> None:
+    """`HOSTILE_DEBUGGER=1 pytest tests/hostile` runs all of it so, for a quarter of an hour."""
+    part = "tests/hostile/test_smuggling.py"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not docker", part],
+        cwd=PROJECT,
+        env=os.environ | {"HOSTILE_DEBUGGER": "1", "PYTEST_ADDOPTS": ""},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"Searched for secrets: \d{2,} lines of 1 sites", done.stdout)
