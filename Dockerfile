@@ -50,7 +50,9 @@ FROM build AS compressed
 
 COPY --from=source /app /app
 WORKDIR /app
-RUN /venv/bin/python -m deploy compress .
+# The app needs one file of nginx's: the pattern of fingerprinted file names.
+RUN /venv/bin/python -m deploy compress . && \
+    find nginx -type f ! -name fingerprints.conf -delete && find nginx -type d -empty -delete
 
 
 # --- The app ---
