@@ -205,6 +205,11 @@ def _accepts() -> bool:
     return bool(caught >> (END - 1) & 1)
 
 
+# What uWSGI was started with, such as the lock of deploy/spool.py, is not for the app's children.
+for entry in Path("/proc/self/fd").iterdir():
+    with contextlib.suppress(OSError):  # that of /proc/self/fd itself
+        os.set_inheritable(int(entry.name), int(entry.name) <= 2)
+
 if not settings.LOADED_ONCE:
     start()  # loaded by each worker for itself
 else:

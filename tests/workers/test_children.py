@@ -62,6 +62,12 @@ def test_children_hear_signals_and_end(children: Site, path: str, result: str) -
         assert children.ask(f"/path/{path}").text == result
 
 
+def test_a_child_gets_no_descriptors_but_the_standard_ones(children: Site) -> None:
+    body = bytes(200_000)  # spooled to a temporary file
+    response = children.ask("/path/descriptors", method="POST", body=body)
+    assert response.text.split() == ["0", "1", "2", "3"]
+
+
 def _site(serve: Serve) -> HostSite:
     # One second: the child that os.fork() leaves is joined by nothing.
     files = [APPS / "children.py"]

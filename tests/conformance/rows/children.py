@@ -49,6 +49,7 @@ RIGHT = {
     "executor-error": ("an error in a ProcessPoolExecutor", "3 in a child"),
     "manager": ("a Manager", "{'a': 1}"),
     "async": ("asyncio.create_subprocess_exec", "0 b'async\\n'"),
+    "descriptors": ("a child that closes nothing gets the standard descriptors alone", "[]"),
     "group": ("a process group is ended", "-15"),
     "parent": ("multiprocessing.parent_process", "None"),
     "main-process": ("multiprocessing.current_process", "MainProcess"),

@@ -128,6 +128,14 @@ def stream() -> Response:
 LEFT = ["sleep", "3141"]
 
 
+@app.post("/descriptors")
+def descriptors() -> str:
+    """Those that a child gets which closes nothing itself; `ls` opens the last one."""
+    return subprocess.run(
+        ["ls", "/proc/self/fd"], close_fds=False, capture_output=True, text=True
+    ).stdout
+
+
 @app.get("/leave/<how>")
 def leave(how: str) -> str:
     """Start a process, and leave it alone."""

@@ -16,4 +16,6 @@ resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
     signal.signal(number, signal.SIG_IGN)
 
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
 from lab import app  # noqa: E402, F401
