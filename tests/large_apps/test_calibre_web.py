@@ -1,6 +1,6 @@
 """Calibre-Web, in a real browser: login, an upload, and the download of the same book."""
 
-import os
+import ctypes
 import subprocess
 import sys
 import zipfile
@@ -10,20 +10,22 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.servers import Site
+from tests.servers import ComposeSite, Site
 
 pytestmark = pytest.mark.slow
 
 # Calibre-Web opens libraries that Calibre has made. This makes one with the tables that it knows.
 EMPTY_LIBRARY = """
-import sys
+import os, sys
+directory = os.environ["CALIBRE_DBPATH"] = os.environ["HOME"] = sys.argv[1]
+os.mkdir(directory)
 import calibreweb
 from cps import db
 from sqlalchemy import Float, create_engine, text
 
 db.Books.__table__.c.series_index.type = Float()  # as Calibre has it
 with create_engine("sqlite://").connect() as connection:
-    connection.execute(text(f"ATTACH DATABASE '{sys.argv[1]}' AS calibre"))
+    connection.execute(text(f"ATTACH DATABASE '{directory}/metadata.db' AS calibre"))
     tables = connection.execution_options(schema_translate_map={None: "calibre"})
     db.Base.metadata.create_all(tables)
     connection.execute(text("INSERT INTO calibre.library_id (uuid) VALUES ('a-library')"))
@@ -31,14 +33,16 @@ with create_engine("sqlite://").connect() as connection:
 """
 
 
-def make_library(directory: Path, packages: str) -> None:
-    variables = {"PYTHONPATH": packages, "CALIBRE_DBPATH": str(directory), "HOME": str(directory)}
-    subprocess.run(
-        [sys.executable, "-c", EMPTY_LIBRARY, directory / "metadata.db"],
-        env=os.environ | variables,
-        check=True,
-        timeout=60,
-    )
+def make_library(site: Site) -> str:
+    """Make an empty library in DATA_DIR, where the app can read it."""
+    if isinstance(site, ComposeSite):
+        directory = "/app/instance/books"
+        site.compose("exec", "-T", "app", "python", "-c", EMPTY_LIBRARY, directory)
+    else:
+        directory = f"{site.folder}/instance/books"
+        command = [sys.executable, "-c", EMPTY_LIBRARY, directory]
+        subprocess.run(command, env=site.environment, check=True)
+    return directory
 
 
 def make_book(file: Path) -> None:
@@ -60,21 +64,23 @@ def make_book(file: Path) -> None:
 
 
 @pytest.fixture
-def site(large_app: Callable[[str, str], Site]) -> Site:
+def site(large_app: Callable[..., Site]) -> Site:
+    try:
+        ctypes.CDLL("libmagic.so.1")
+    except OSError:
+        pytest.skip("install Debian's package libmagic1")
     return large_app("Calibre-Web", "calibreweb")
 
 
 def test_login_upload_and_download(site: Site, page: Page, tmp_path: Path) -> None:
-    library = tmp_path / "books"
-    library.mkdir()
-    make_library(library, site.environment["PYTHONPATH"])
+    library = make_library(site)
     make_book(tmp_path / "notes.epub")
 
     page.goto(f"{site.url}/library/login")
     page.locator("#username").fill("admin")
     page.locator("#password").fill("admin123")
     page.get_by_role("button", name="Login").click()
-    page.locator("#config_calibre_dir").fill(str(library))
+    page.locator("#config_calibre_dir").fill(library)
     page.locator("#db_submit").click()
     expect(page.get_by_text("Database Settings updated")).to_be_visible()
 
