@@ -15,7 +15,7 @@ from tests.servers import ComposeSite, HostSite, until
 APP = Path(__file__).parent / "apps" / "shop.py"
 # Requests that each change is made under. For the tables in docs/rollout.md: REQUESTS=20000.
 REQUESTS = int(os.environ.get("REQUESTS", "3000"))
-SLOW = 5  # seconds
+SLOW = 10  # seconds
 
 
 class Shop:
