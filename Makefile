@@ -53,6 +53,10 @@ quick: test-prerequisites $(DEV)    ## run the quick tests without containers, i
 bench: bench-prerequisites $(RUNTIME) $(BENCH)    ## benchmark this bundle and other servers; ARGS=--quick
 	@exec .run/bench-venv/bin/python -m benchmarks $(ARGS)
 
+.PHONY: overload
+overload: bench-prerequisites $(RUNTIME) $(BENCH)    ## overload this bundle and other servers; ARGS="--seconds 30"
+	@exec .run/bench-venv/bin/python -m benchmarks.overload $(ARGS)
+
 .PHONY: lint
 lint: prerequisites $(DEV)    ## lint Python, shell, Dockerfile, nginx, Compose and systemd
 	.venv/bin/ruff check

@@ -39,6 +39,7 @@ class Stack(ABC):
     Args:
         scale: its workers and threads.
         place: where it runs.
+        timeout: seconds after which its nginx sends a 504.
 
     Raises:
         NotServedError: it does not start.
@@ -50,8 +51,8 @@ class Stack(ABC):
     logs = "nginx"
     serves: tuple[Endpoint, ...] = ENDPOINTS
 
-    def __init__(self, scale: Scale, place: Place) -> None:
-        self.scale, self.place = scale, place
+    def __init__(self, scale: Scale, place: Place, timeout: int = 60) -> None:
+        self.scale, self.place, self.timeout = scale, place, timeout
         self.port = 0
         self.seconds = 0.0  # from its start to its first response
 
@@ -157,6 +158,7 @@ class Ours(Stack):
                 MOUNTS=f"{self.mount}={self.target}",
                 WORKERS=self.scale.workers,
                 THREADS=self.scale.threads,
+                REQUEST_TIMEOUT=self.timeout,
             )
         self.port = self._site.port
 
@@ -167,6 +169,11 @@ class Ours(Stack):
     def stop(self) -> None:
         """Stop it."""
         self._site.clean_up()
+
+    @property
+    def sockets(self) -> Path:
+        """Where its sockets are, on the machine itself."""
+        return self._site.folder / ".run" / "sockets"
 
     def roots(self) -> list[int]:
         """`python -m deploy serve`, or the first process of each container."""
@@ -216,7 +223,9 @@ class Peer(Stack):
         static = self.folder / "static" / self.mount.strip("/")
         shutil.copytree(self.folder / "measured" / "static", static / "static")
         paths = ("client_body", "proxy", "uwsgi", "fastcgi", "scgi")
-        self._write("paths.conf", (f"{path}_temp_path spool-{path};" for path in paths))
+        timeouts = (f"{protocol}_read_timeout {self.timeout}s;" for protocol in ("proxy", "uwsgi"))
+        spools = (f"{path}_temp_path spool-{path};" for path in paths)
+        self._write("http.conf", [*spools, *timeouts])
         self._write("listen.conf", [f"listen 127.0.0.1:{self.port};"])
         # Without max_fails=0, nginx asks none of several for 10 s once it has asked too early.
         self._write("app.conf", (f"server unix:{name} max_fails=0;" for name in self.sockets()))

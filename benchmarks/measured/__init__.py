@@ -1,5 +1,6 @@
 """The app that is measured: the same for every server, and ordinary in what it does."""
 
+import os
 import time
 
 from flask import Flask, Response, jsonify, render_template, request
@@ -50,6 +51,17 @@ def form() -> Response:
 def wait() -> Response:
     """A response after 20 ms of waiting, as for a database."""
     time.sleep(0.02)
+    return Response("Waited\n", mimetype="text/plain")
+
+
+@app.route("/slow", methods=["GET", "POST"])
+def slow() -> Response:
+    """Waits as long as it is asked to; begins a POST with its number and the time in a file."""
+    if request.method == "POST":
+        noted = os.open(os.environ["NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(noted, f"{request.args['number']} {time.monotonic()}\n".encode())
+        os.close(noted)
+    time.sleep(float(request.args["seconds"]))
     return Response("Waited\n", mimetype="text/plain")
 
 
