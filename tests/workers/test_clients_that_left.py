@@ -1,6 +1,8 @@
-"""A request whose client has left while it waited is not given to the app."""
+"""A request whose client has left while it waited, or is about to, is not given to the app."""
 
 import socket
+import struct
+import time
 from collections import Counter
 
 from tests.servers import until
@@ -32,3 +34,40 @@ def test_the_view_does_not_run_for_a_client_that_left_the_backlog(lab) -> None:
     assert until(lambda: site.status() == 200, "a response")
     assert site.counted == 2
     assert until(lambda: "before the app ran" in site.site.logs(), "a word in the log")
+
+
+def test_the_view_does_not_run_for_a_request_that_has_waited_for_most_of_its_time(lab) -> None:
+    site = lab(WORKERS=1, THREADS=2, REQUEST_TIMEOUT=600)
+
+    def response(waited: float) -> bytes:
+        """What uWSGI makes of a request that nginx has had for so many seconds."""
+        names = {
+            "REQUEST_METHOD": "POST",
+            "PATH_INFO": "/path/count",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "SERVER_NAME": "localhost",
+            "SERVER_PORT": "80",
+            "QUEUE_START": f"{time.time() - waited:.3f}",
+        }
+        texts = [text.encode() for pair in names.items() for text in pair]
+        body = b"".join(struct.pack("<H", len(text)) + text for text in texts)
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(60)
+            connection.connect(str(site.site.folder / ".run" / "sockets" / "app-1.sock"))
+            connection.sendall(struct.pack("<BHB", 0, len(body), 0) + body)
+            return connection.makefile("rb").read()
+
+    late = response(waited=500)
+    assert late.startswith(b"HTTP/1.1 503 ")
+    assert b"X-Accel-Redirect: @overloaded\r\n" in late
+    assert site.counted == 0
+    assert response(waited=300).startswith(b"HTTP/1.1 200 ")
+    assert site.counted == 1
+    assert until(lambda: "waited for too long" in site.site.logs(), "a word in the log")
+
+    # nginx says the rest.
+    for method in ("GET", "POST"):
+        told = site.site.ask("/path/overloaded", method=method)
+        assert told.status == 503
+        assert told.headers["Retry-After"] == "5"
+        assert b"<html" in told.body

@@ -38,6 +38,12 @@ def wait() -> str:
     return str(os.getpid())
 
 
+@app.route("/overloaded", methods=["GET", "POST"])
+def overloaded() -> tuple[str, dict[str, str]]:
+    """What uWSGI says of a request that has waited for too long."""
+    return "", {"X-Accel-Redirect": "@overloaded"}
+
+
 @app.get("/hold")
 def hold() -> str:
     ctypes.PyDLL(None).sleep(600)  # which keeps the interpreter, as a loop in C may
