@@ -1,4 +1,4 @@
-"""What the instances of uWSGI here are doing: what ``python -m deploy status`` shows."""
+"""State of the instances of uWSGI, for ``python -m deploy status``."""
 
 import json
 import os
@@ -28,7 +28,7 @@ class Instance:
         workers: processes that run the app.
         busy: how many of their threads have a request.
         requests: handled by its workers.
-        queue: connections that wait for a thread; None when it runs in another container.
+        queue: length of the listen backlog; None when it runs in another container.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Instance:
 
 
 def look(sockets: Path) -> list[Instance]:
-    """The instances that run, by their sockets in a directory."""
+    """The running instances, by their sockets in a directory."""
     live, queues = promotion.live_instance(sockets), _queues()
     return [
         _instance(path, path.stem == live, queues)
@@ -51,7 +51,7 @@ def look(sockets: Path) -> list[Instance]:
 
 
 def show() -> int:
-    """Print them as JSON, one a line; 0 as exit status."""
+    """Print the instances as JSON, one a line; the exit status is 0."""
     sockets, _ = promotion.here()
     for instance in look(sockets):
         print(json.dumps(asdict(instance)))

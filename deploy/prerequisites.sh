@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the machine itself has to bring, looked at before anything is built or started.
+# Prerequisites of this machine, checked before a build or a start.
 #
 #   sh deploy/prerequisites.sh build    Python with venv, and what uWSGI is patched and compiled with
 #   sh deploy/prerequisites.sh run      nginx (with brotli) and envsubst, installed if that needs no password

@@ -1,7 +1,7 @@
-"""What the app does in the background: as in any Python program, a worker's end waits for it.
+"""Background work of the app: a worker waits for it before it exits, like any Python program.
 
-uWSGI ends a worker with Python's own end, which waits for threads that are not daemons and calls
-what is registered with ``atexit``. A worker with a stuck request cannot end in this way.
+uWSGI finalizes Python in a worker, which joins non-daemon threads and calls ``atexit`` handlers. A
+worker with a stuck request does so here.
 """
 
 import atexit
@@ -9,13 +9,13 @@ import contextlib
 import os
 import threading
 
-# Python takes a thread that it has not started, as uWSGI's are, for a daemon, and each thread that
-# a request starts would inherit that.
+# Threads that Python has not started, such as uWSGI's, are daemons, and threads that a request
+# starts would inherit that.
 threading._DummyThread.daemon = property(lambda _: False)
 
 
 def _become_main_thread() -> None:
-    """Let a forked child end like any other: without it, it fails and has exit status 1.
+    """Allow a forked child to exit normally; without this it fails with exit status 1.
 
     The thread that forks is the child's main thread. Before 3.13, CPython cannot end
     that if it has not started it, which holds for uWSGI's.
@@ -31,12 +31,12 @@ os.register_at_fork(after_in_child=_become_main_thread)
 
 
 def wait() -> bool:
-    """Wait for all threads that the app has started, but for daemons; whether there were any.
+    """Join all non-daemon threads of the app; whether there were any.
 
-    After the first call, the executors of ``concurrent.futures`` take nothing new.
+    After the first call, the executors of ``concurrent.futures`` accept no work.
     """
     with contextlib.suppress(Exception):
-        # Lets their threads end, which wait for work otherwise.
+        # Ends their threads, which wait for work otherwise.
         for call in reversed(threading._threading_atexits):
             call()
     # Not the main thread and those of requests.
@@ -48,7 +48,7 @@ def wait() -> bool:
 
 
 def finish() -> None:
-    """Wait for all threads, and call what is registered for the end, in Python's own order."""
+    """Join all threads and call the ``atexit`` handlers, in Python's own order."""
     while wait():
         pass
     with contextlib.suppress(Exception):

@@ -1,9 +1,9 @@
-"""A worker whose interpreter is held: it logs a stack trace and ends, and uWSGI starts another.
+"""A worker whose interpreter is held logs a stack trace and exits; uWSGI respawns it.
 
-A request can keep Python's global interpreter lock: in a C extension's loop, or a regular
-expression with catastrophic backtracking. Then no thread can watch it. A timer of the kernel needs
-no interpreter, and ``faulthandler`` writes the stacks without it. (Its own
-``dump_traceback_later()`` belongs to the app: each call replaces the one before.)
+A request can hold Python's global interpreter lock, in a C extension or a regular expression with
+catastrophic backtracking. No thread can run then. A timer of the kernel needs no interpreter, and
+``faulthandler`` writes stack traces without it. Its ``dump_traceback_later()`` is left to the app:
+each call replaces the previous one.
 """
 
 import ctypes
@@ -42,7 +42,7 @@ class Timer:
     def __init__(self) -> None:
         self._timer = ctypes.c_void_p()
         event = _Event(number=_SIGNAL)
-        # The kernel has a limit for all of a user's processes.
+        # Fails at the kernel's limit for all processes of a user.
         self._made = not _libc.timer_create(
             _MONOTONIC, ctypes.byref(event), ctypes.byref(self._timer)
         )
@@ -50,14 +50,14 @@ class Timer:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {_SIGNAL})
 
     def handle(self) -> None:
-        """Have the signal write stack traces; an app may have set all signals to be ignored."""
+        """Set the handler, which writes stack traces; an app may have ignored all signals."""
         faulthandler.unregister(_SIGNAL)
         _libc.signal(_SIGNAL, None)
-        # With chain, what follows the stack trace is the signal's default action: the process ends.
+        # chain: after the stack trace, the signal's default action ends the process.
         faulthandler.register(_SIGNAL, 2, all_threads=True, chain=True)
 
     def renew(self, seconds: int) -> None:
-        """Begin to count anew."""
+        """Restart the timer."""
         if self._made:
             setting = _Setting(value=(seconds, 0))
             _libc.timer_settime(self._timer, 0, ctypes.byref(setting), None)

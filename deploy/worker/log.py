@@ -1,8 +1,7 @@
-"""Standard output and error as the app's log: whole lines, at once.
+"""Line buffering of standard output and error, the log of the app.
 
-Python writes to a pipe or a file when 8 kB have come together, which is late. With
-PYTHONUNBUFFERED, a ``print()`` is two writes, and the lines of several threads and workers get
-mixed. With a buffer for each line, it is one write.
+Python buffers 8 kB for a pipe or a file, which delays lines. With PYTHONUNBUFFERED, a ``print()``
+is two writes, and lines of threads and workers get mixed. Here each line is one write.
 """
 
 import contextlib
@@ -23,18 +22,18 @@ def _whole_lines(stream: TextIO) -> TextIO:
         errors=stream.errors,
         line_buffering=True,
     )
-    text._CHUNK_SIZE = _LONGEST  # what it holds itself until there is a line
+    text._CHUNK_SIZE = _LONGEST  # its own buffer for an incomplete line
     return text
 
 
 def write(text: str) -> None:
-    """Write a message of the bundle's own, whatever the app has made of the streams."""
+    """Write a message of this bundle, even if the app has replaced the streams."""
     with contextlib.suppress(OSError):
         os.write(2, text.encode(errors="backslashreplace"))
 
 
 def flush() -> None:
-    """Write what the app has printed without the end of a line."""
+    """Write incomplete lines of the app."""
     for stream in (_out, _error):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

@@ -1,4 +1,4 @@
-"""Load the apps where uWSGI would load them, look at them, and end: see ``deploy.preflight``."""
+"""The preflight in uWSGI: load the apps, check them, and exit; see ``deploy.preflight``."""
 
 import atexit
 import contextlib
@@ -17,7 +17,7 @@ from deploy import inherited, mounts, publishing
 from deploy.preflight import BEGUN, CLOSED, EACH, REJECTED, WHERE
 from deploy.refusal import Refusal
 
-# Seconds for what the apps have registered with atexit.
+# Seconds for the apps' atexit handlers.
 _ATEXIT_TIMEOUT = 5
 # By LOAD_APPS: the id of the finding, if it is one, and the consequence.
 _OUTCOME = {
@@ -38,7 +38,7 @@ def _check(environment: dict[str, str], log: int) -> int:
         log: the descriptor to report to.
 
     Returns:
-        The exit status. What was found is reported by then.
+        The exit status. Findings have been logged.
     """
     sockets, files = inherited.open_sockets(), _open_files()
     https = environment["TLS_CERTIFICATE"] != os.devnull
@@ -50,7 +50,7 @@ def _check(environment: dict[str, str], log: int) -> int:
         except Refusal as refusal:
             _say(log, f"{refusal}")
             return REJECTED
-        # SystemExit too: an app that calls sys.exit() while it is imported must not look loaded.
+        # SystemExit too: an app that calls sys.exit() at import is not loaded.
         except (Exception, SystemExit) as error:
             _write(log, traceback.format_exc())
             _say(
@@ -85,7 +85,7 @@ def _check(environment: dict[str, str], log: int) -> int:
             " a process of its own instead, or set WORKERS=1 and raise THREADS.",
             id="W093",
         )
-    # Last, since the apps get requests for it, which may open what workers do not inherit.
+    # Last: it sends requests to the apps, which may open resources that workers do not inherit.
     try:
         publish = uwsgi.opt["preflight-publish"] == b"1"
         for sentence in publishing.publish(apps, environment, lay_out=publish):
@@ -97,14 +97,14 @@ def _check(environment: dict[str, str], log: int) -> int:
 
 
 def _shows_its_session(app: Flask) -> bool:
-    # A session interface that decides for each request, as that of yourapplication, knows better.
+    # A session interface may decide for each request, as that of yourapplication does.
     kind = type(app.session_interface)
     decides = kind.get_cookie_secure is not SessionInterface.get_cookie_secure
     return bool(app.secret_key) and not decides and not app.config["SESSION_COOKIE_SECURE"]
 
 
 def _open_files() -> dict[int, tuple[int, int]]:
-    """The descriptors of this process but for the standard ones, with what they lead to."""
+    """The descriptors of this process, except the standard ones, with device and inode."""
     found = {}
     for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):  # that of /proc/self/fd itself
@@ -125,7 +125,7 @@ def _write(log: int, text: str) -> None:
 
 
 def _end(status: int) -> None:
-    """End the process as Python does, but not later than ``_ATEXIT_TIMEOUT`` seconds from now."""
+    """Exit as Python does, within ``_ATEXIT_TIMEOUT`` seconds."""
     threading.Timer(_ATEXIT_TIMEOUT, os._exit, [status]).start()
     with contextlib.suppress(BaseException):
         atexit._run_exitfuncs()
@@ -141,7 +141,7 @@ def _run() -> None:
     os.write(sys.stderr.fileno(), BEGUN)
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(log, number)
-        # Python remembers that the file it had there before was one to seek in; a pipe is not.
+        # Python's stream assumes a seekable file; a pipe is not seekable.
         encoding, errors = getattr(sys, name).encoding, getattr(sys, name).errors
         stream = open(number, "w", 1, encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)

@@ -1,7 +1,7 @@
-"""The settings of this worker, as they were before any code of the app ran.
+"""Settings of this worker, read before any code of the app runs.
 
-An app may change its environment while it is loaded, or clear it. ``uwsgi.ini`` imports this
-package's modules before the apps, and uWSGI has opened its sockets by then.
+An app may change or clear its environment while it is loaded. ``uwsgi.ini`` imports this package
+before the apps, when uWSGI has opened its sockets.
 """
 
 import os
@@ -16,7 +16,7 @@ THREADS = int(os.environ["THREADS"])
 # 0: no limit.
 WORKER_LIFETIME = int(os.environ["WORKER_LIFETIME"] or 0)
 WORKER_MEMORY = int(os.environ["WORKER_MEMORY"] or 0)
-# Whether this is the master, before it forks: workers then have the apps from their first moment.
+# Prefork: whether this is the master before the fork, so that workers have the apps from the start.
 LOADED_ONCE = not uwsgi.worker_id()
 DEBUGGER = bool(os.environ.get("UWSGI_DEBUG"))
 
@@ -26,8 +26,8 @@ def _name(fd: int) -> str | tuple:
         return listening.getsockname()
 
 
-# The sockets that requests come from, by descriptor.
+# Listening sockets, by descriptor.
 LISTENING = {fd: _name(fd) for fd in uwsgi.sockets}
-# Those of this instance alone; `make local` has a TCP port besides.
+# The unix sockets of this instance; `make local` also has a TCP port.
 PATHS = [Path(name) for name in LISTENING.values() if isinstance(name, str)]
 SOCKETS = PATHS[0].parent

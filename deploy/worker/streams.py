@@ -1,7 +1,7 @@
-"""Streams whose client has left: found from outside, and ended.
+"""Streams whose client has disconnected are ended.
 
-uWSGI finds out that a client has left when it writes, so a stream that waits for an event, or only
-yields ``b""``, would hold its thread for as long as nothing happens.
+uWSGI detects a disconnect only when it writes, so a stream that waits for an event, or only yields
+``b""``, would occupy its thread indefinitely.
 """
 
 import contextlib
@@ -12,16 +12,16 @@ from collections.abc import Iterator
 
 import uwsgi
 
-# Seconds for a stream to find out by itself, at its next chunk.
+# Grace period in seconds, in which the stream's next chunk detects the disconnect.
 GRACE = 3
-# Seconds that a stream may take to end. One that waits in C code ends when that returns.
+# Seconds for a stream to end. One that waits in C code ends when that returns.
 ENDING = 1
 
 
 class Streams:
-    """The streams of this worker, as far as a look now and then shows them.
+    """Polls the streams of this worker.
 
-    Only a response that has been returned is ended: a view continues when its client has left.
+    Only a response that has been returned is ended: a view continues without its client.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Streams:
         self._requests = 0
 
     def end_lost(self) -> Iterator[str]:
-        """Look at all requests, and end the streams whose client has left; what to tell of each."""
+        """End the streams whose client has disconnected; a log line for each."""
         now = time.monotonic()
         requests = uwsgi.requests()
         self._requests = len(requests)
@@ -44,36 +44,36 @@ class Streams:
             if lost and now - self._lost[core, start] > GRACE and uwsgi.end_stream(core):
                 thread, method, uri, request_id = lost
                 _wake(thread)
-                # Without the query, which may hold secrets.
+                # Without the query, which may contain secrets.
                 path = uri.partition("?")[0]
                 yield f"{method} {path} (id {request_id}): the client left, its stream is ended."
 
     @property
     def stuck(self) -> int:
-        """How many threads wait in streams that should have ended."""
+        """The number of threads in streams that should have ended."""
         now = time.monotonic()
         return sum(now - since > GRACE + ENDING for since in self._lost.values())
 
     @property
     def only_stuck(self) -> bool:
-        """Whether this worker is at nothing else."""
+        """Whether this worker has no other requests."""
         return 0 < self._requests == self.stuck
 
     def hold_up(self, threads: int) -> bool:
-        """Whether the worker is to be replaced for them: half of its threads are gone.
+        """Whether the worker is to be replaced because they occupy half of its threads.
 
-        Not while it has a thread to spare and others to finish, since it takes no new requests
-        until then.
+        Not while it has both an idle thread and other requests: it would accept no new requests
+        until those are finished.
         """
         return self.stuck * 2 >= threads and self._requests in {self.stuck, threads}
 
 
 def _wake(thread: int) -> None:
-    """Wake a thread that waits in a queue, an event or a condition, which nothing may ever do.
+    """Wake a thread that waits for a queue, an event or a condition.
 
-    An exception is only raised between two instructions of Python, not in a lock.
+    Python raises an exception only between two instructions, not while a thread waits for a lock.
     """
     frame = sys._current_frames().get(thread)
     if frame and frame.f_code is threading.Condition.wait.__code__:
-        with contextlib.suppress(RuntimeError):  # woken by now
+        with contextlib.suppress(RuntimeError):  # already woken
             frame.f_locals["waiter"].release()
