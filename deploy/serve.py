@@ -62,7 +62,9 @@ async def _serve(knobs: Knobs, nginx_environment: dict[str, str]) -> int:
     async with site.started(nginx_environment):
         if await site.until(lambda: _is_up(knobs)):
             for mount in knobs.mounts:
-                print(f"Serving {mount.target} at {_address(knobs)}{mount.prefix}/", flush=True)
+                # One write, also with PYTHONUNBUFFERED: the app may be printing.
+                line = f"Serving {mount.target} at {_address(knobs)}{mount.prefix}/\n"
+                print(line, end="", flush=True)
             await site.serve()
     if site.asked_to_stop:
         return 0

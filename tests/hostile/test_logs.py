@@ -300,4 +300,6 @@ def test_a_container_whose_nginx_does_not_start_says_why(shared_site: Serve) -> 
 
 
 def test_nginx_starts_without_a_warning(host_site: Site) -> None:
-    assert "[warn]" not in host_site.logs()
+    lines = [line for line in host_site.logs().splitlines() if "[warn]" in line]
+    # Other tests send large bodies to the same site.
+    assert not [line for line in lines if "is buffered to a temporary file" not in line]
