@@ -280,10 +280,13 @@ def test_no_secret_is_told_by_docker_inspect(site: ComposeSite, service: str) ->
 @pytest.mark.parametrize(
     ("volume", "sentence"),
     [
-        ("{}", "/run/web/sockets has mode 0755, and who can write to a socket in it runs code"),
+        (
+            "{}",
+            "/run/web/sockets has mode 0755, and write access to a socket in it is code execution",
+        ),
         (
             "{driver_opts: {o: 'uid=10001,gid=10001,mode=2777'}}",
-            "/run/web/sockets has mode 2777, and who can write to a socket in it runs code",
+            "/run/web/sockets has mode 2777, and write access to a socket in it is code execution",
         ),
         (
             "{driver_opts: {o: 'uid=10002,gid=10001,mode=2770'}}",
