@@ -14,8 +14,6 @@ from tests.servers import PROJECT, Serve, Site
 
 SECONDS = 60  # that a page of a large app may take on a busy machine
 CHROMIUM = shutil.which("chromium")
-UV = Path(sys.executable).with_name("uv")
-IN_CONTAINERS = ("dash", "calibreweb")
 
 
 @pytest.fixture(scope="session")
@@ -47,61 +45,34 @@ def install(packages: Path) -> Callable[[str], Path]:
     return installed
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def page_of_apps() -> str:
     return (PROJECT / "docs" / "apps.md").read_text()
 
 
-@pytest.fixture(scope="session")
-def lock(page_of_apps: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lock with all that `IN_CONTAINERS` names, so that one build serves them all."""
-    directory = tmp_path_factory.mktemp("lock")
-    for name in ("requirements.in", "requirements.txt"):
-        shutil.copy(PROJECT / name, directory)
-    with (directory / "requirements.in").open("a") as requirements:
-        requirements.writelines(f"{_requirement(page_of_apps, p)}\n" for p in IN_CONTAINERS)
-    options = ["--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"]
-    done = subprocess.run(
-        [UV, "pip", "compile", *options, "--output-file", "requirements.txt", "requirements.in"],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip(f"uv cannot lock {IN_CONTAINERS}: {done.stderr.strip()}")
-    return directory / "requirements.txt"
-
-
 @pytest.fixture
 def large_app(
-    request: pytest.FixtureRequest, serve: Serve, page_of_apps: str, tmp_path: Path
-) -> Callable[..., Site]:
+    install: Callable[[str], Path], serve: Serve, page_of_apps: str, tmp_path: Path
+) -> Callable[[str, str], Site]:
     """Serve an app with the files and the `.env` that its section of docs/apps.md prints."""
 
-    def served(title: str, package: str, kind: str = "host") -> Site:
+    def served(title: str, package: str) -> Site:
         section = page_of_apps.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+        version = re.search(rf"`{package}` ([\d.]+)", section)[1]
         files = dict(re.findall(r"^`([\w.]+)`[^\n]*:\n\n```\w*\n(.*?)^```", section, re.M | re.S))
-        env_file, stage = files.pop(".env"), "FROM python AS app\n"
-        recipe = (PROJECT / "Dockerfile").read_text()
-        files["Dockerfile"] = recipe.replace(stage, stage + files.get("Dockerfile", ""))
-        beside = [tmp_path / name for name in files]
-        for file in beside:
-            file.write_text(files[file.name])
-        # Large apps take long on a busy machine.
-        knobs = {"START_TIMEOUT": 600}
-        if kind == "host":
-            install = request.getfixturevalue("install")
-            knobs["PYTHONPATH"] = install(_requirement(page_of_apps, package))
-        else:
-            beside.append(request.getfixturevalue("lock"))
-        return serve(kind, files=beside, env_file=env_file, **knobs)
+        env_file = files.pop(".env")
+        files.pop("Dockerfile", None)
+        for name, text in files.items():
+            (tmp_path / name).write_text(text)
+        return serve(
+            "host",
+            files=[tmp_path / name for name in files],
+            env_file=env_file,
+            PYTHONPATH=install(f"{package}=={version}"),
+            START_TIMEOUT=600,  # on a busy machine
+        )
 
     return served
-
-
-def _requirement(page_of_apps: str, package: str) -> str:
-    return f"{package}=={re.search(rf'`{package}` ([0-9.]+)', page_of_apps)[1]}"
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.servers import ComposeSite, Site
+from tests.servers import Site
 
 pytestmark = pytest.mark.slow
 
@@ -34,14 +34,10 @@ with create_engine("sqlite://").connect() as connection:
 
 
 def make_library(site: Site) -> str:
-    """Make an empty library in DATA_DIR, where the app can read it."""
-    if isinstance(site, ComposeSite):
-        directory = "/app/instance/books"
-        site.compose("exec", "-T", "app", "python", "-c", EMPTY_LIBRARY, directory)
-    else:
-        directory = f"{site.folder}/instance/books"
-        command = [sys.executable, "-c", EMPTY_LIBRARY, directory]
-        subprocess.run(command, env=site.environment, check=True)
+    """Make an empty library in DATA_DIR."""
+    directory = f"{site.folder}/instance/books"
+    command = [sys.executable, "-c", EMPTY_LIBRARY, directory]
+    subprocess.run(command, env=site.environment, check=True)
     return directory
 
 
@@ -64,7 +60,7 @@ def make_book(file: Path) -> None:
 
 
 @pytest.fixture
-def site(large_app: Callable[..., Site]) -> Site:
+def site(large_app: Callable[[str, str], Site]) -> Site:
     try:
         ctypes.CDLL("libmagic.so.1")
     except OSError:

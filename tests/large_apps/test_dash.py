@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def site(large_app: Callable[..., Site]) -> Site:
+def site(large_app: Callable[[str, str], Site]) -> Site:
     return large_app("Dash", "dash")
 
 

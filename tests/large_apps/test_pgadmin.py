@@ -21,7 +21,7 @@ RESULT = b'"n","square"\r\n1,1\r\n2,4\r\n3,9\r\n'
 
 
 @pytest.fixture
-def site(large_app: Callable[..., Site]) -> Site:
+def site(large_app: Callable[[str, str], Site]) -> Site:
     return large_app("pgAdmin 4", "pgadmin4")
 
 
