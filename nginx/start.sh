@@ -213,7 +213,8 @@ esac
 # nginx's error log contains whole request lines, so it passes a filter. This shell stays their parent:
 # the filter writes the last lines when nginx has exited.
 mkfifo nginx/error-log
-LC_ALL=C sed -n -f nginx/error-log.sed <nginx/error-log &
+# stdbuf: a line in one write, since the access log may go to the same file.
+LC_ALL=C stdbuf -eL sed -n -f nginx/error-log.sed <nginx/error-log &
 filter=$!
 # -e: also for errors before the configuration is read.
 nginx -e stderr -p "$PWD/" -c nginx/nginx.conf "$@" 2>nginx/error-log &

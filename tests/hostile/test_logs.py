@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -251,6 +252,19 @@ def test_what_a_client_sends_in_place_of_a_name_or_a_header_is_cut(
     following = f"{START}something else\n"
     cut_off = (START + message)[:2047]
     assert filtered(f"{cut_off}\n{following}") == f"{START}{expected}\n{following}"
+
+
+def test_a_line_of_the_error_log_is_one_write() -> None:
+    """So that no line of the access log comes between."""
+    script = (PROJECT / "nginx" / "start.sh").read_text()
+    command = re.search(r"^(.* sed .*) <nginx/error-log &$", script, re.MULTILINE)[1]
+    lines = [f"{START}{letter * 1500}\n".encode() for letter in "abc"]
+    reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # keeps writes apart
+    with reader, writer:
+        subprocess.run(
+            ["sh", "-c", command], cwd=PROJECT, input=b"".join(lines), stderr=writer, check=True
+        )
+        assert [reader.recv(9999) for _ in lines] == lines
 
 
 def test_a_hundred_lines_at_once_all_arrive_whole(failing_host_site: HostSite) -> None:
