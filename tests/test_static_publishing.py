@@ -432,8 +432,8 @@ def test_a_static_folder_that_holds_code_is_rejected(
         publish(shop(source), MOUNT, root)
     assert str(caught.value) == (
         f"MOUNTS: the static_folder of Flask 'shop' in shop:app is {str(source)!r}, which holds"
-        f" code ({source}/shop.py), and all files in a static folder are public; move what is"
-        " public into a directory of its own, such as 'static', and name that one."
+        f" code ({source}/shop.py), and all files in a static folder are public; move the public"
+        " files into a directory of their own, such as 'static', and name that one."
     )
 
 

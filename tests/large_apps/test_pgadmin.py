@@ -31,7 +31,7 @@ def postgresql() -> Iterator[Path]:
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not programs:
         pytest.skip("install Debian's package postgresql")
-    # It refuses to run as root. Debian's package makes a user for it.
+    # It does not run as root. Debian's package makes a user for it.
     user = {"user": "postgres", "group": "postgres", "extra_groups": []}
     as_user = user if os.geteuid() == 0 else {}
     # Not in tmp_path, which is closed to other users.
