@@ -95,6 +95,7 @@ RUN groupadd --gid 10001 web && \
     find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
 
 COPY --from=source /app/nginx /etc/nginx/bundle
+COPY --from=source /app/deploy/log_relay.pl /usr/local/bin/
 
 USER 10002:10001
 # Ports in the container; Compose maps them to HTTP_PORT and HTTPS_PORT.
@@ -102,7 +103,7 @@ ENV LISTEN=8080 LISTEN_TLS=8443
 EXPOSE 8080 8443
 # Graceful shutdown. On SIGTERM, nginx drops in-flight requests.
 STOPSIGNAL SIGQUIT
-CMD ["/etc/nginx/bundle/start.sh", "/run/web"]
+CMD ["log_relay.pl", "/etc/nginx/bundle/start.sh", "/run/web"]
 HEALTHCHECK --interval=10s --timeout=15s --start-period=60s --start-interval=1s \
     CMD ["/etc/nginx/bundle/health.sh", "/run/web"]
 

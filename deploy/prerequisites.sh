@@ -2,7 +2,7 @@
 # Prerequisites of this machine, checked before a build or a start.
 #
 #   sh deploy/prerequisites.sh build    Python with venv, and what uWSGI is patched and compiled with
-#   sh deploy/prerequisites.sh run      nginx (with brotli) and envsubst, installed if that needs no password
+#   sh deploy/prerequisites.sh run      nginx (with brotli), envsubst and perl, installed if that needs no password
 #   sh deploy/prerequisites.sh bench    these, wrk, and the header files of libev for bjoern
 #   sh deploy/prerequisites.sh test     nginx, envsubst, wrk and, as root, Chromium, libmagic and
 #                                       PostgreSQL (else their tests skip)
@@ -25,9 +25,10 @@ lacks() {    # lacks WHAT PACKAGE: what people call it, and which Debian package
 
 has() { command -v "$1" >/dev/null; }
 
-lacks_nginx() {    # and what fills in its configuration
+lacks_nginx() {    # and what fills in its configuration, and relays its log
     has nginx || lacks nginx 'nginx libnginx-mod-http-brotli-static'
     has envsubst || lacks envsubst gettext-base
+    has perl || lacks perl perl-base
 }
 
 python_says() { "$python" -c "$1" 2>/dev/null; }

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy import check, nginx, preflight, systemd, uwsgi
+from deploy import check, logs, nginx, preflight, uwsgi
 from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
 from deploy.site import Site
@@ -25,6 +25,7 @@ from deploy.site import Site
 _EMPTIED = ("sockets", "static")
 
 
+@logs.relayed()
 def run(knobs: Knobs) -> int:
     """Serve until Ctrl-C or SIGTERM.
 
@@ -36,7 +37,6 @@ def run(knobs: Knobs) -> int:
             configuration, or `check` finds an error.
         SystemExit: an app cannot be loaded.
     """
-    systemd.make_output_openable()
     nginx_environment = nginx.environment(knobs)
     check.abort_on_errors(check.before_serving(knobs), check.report)
     refuse_port_in_use(knobs)

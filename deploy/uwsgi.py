@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from deploy import debugging
+from deploy import debugging, logs
 from deploy.knobs import PROJECT, Knobs
 from deploy.refusal import Refusal
 
@@ -129,13 +129,15 @@ def limit_open_files() -> None:
 
 
 def become(knobs: Knobs, instance: str, section: str = "uwsgi") -> None:
-    """Replace this process by uWSGI, so that a container's or systemd's signals reach it."""
+    """Replace this process by uWSGI, or by the relay of its log, which passes signals on."""
     limit_open_files()
     # Missing in a container with one volume for all of RUN_DIR.
     with contextlib.suppress(OSError):
         (knobs.run_dir / "sockets").mkdir(mode=0o750)
     os.chdir(PROJECT)
     arguments = command(knobs, section)
+    if logs.can_block():
+        arguments = [logs.RELAY, *ending_with_this("TERM"), *arguments]
     os.execve(arguments[0], arguments, environment(knobs, instance))
 
 
