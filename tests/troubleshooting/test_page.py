@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.logs import RELAY
 from tests.servers import PROJECT, ComposeSite, HostSite, Serve, until
 
 TROUBLE = Path(__file__).with_name("trouble.py")
@@ -299,6 +300,13 @@ def my_print(world: World) -> str:
     return "My `print()` does not show"
 
 
+def lost_lines(world: World) -> str:
+    with subprocess.Popen([RELAY], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as relay:
+        relay.stdin.write((b"x" * 99 + b"\n") * 250_000)  # nothing is read meanwhile
+        relay.stdin.flush()
+        return next(line for line in relay.stdout if not line.startswith(b"x")).decode()
+
+
 def no_application(world: World) -> str:
     site = world.serve("host", command="local", WORKERS=1)
     assert site.ask("/").status == 500
@@ -365,6 +373,7 @@ ON_HOST: dict[str, Callable[[World], str]] = {
     "so a job that it has scheduled runs": lambda w: w.types(
         "check", app=SCHEDULER, MOUNTS="/x=broken:app", WORKERS="2"
     ),
+    "log lines were lost, since the log was not read": lost_lines,
     "My `print()` does not show": my_print,
     "My change does not show": my_change,
 }
