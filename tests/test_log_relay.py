@@ -132,6 +132,13 @@ def test_requests_go_on_when_what_read_the_log_is_gone_and_when_the_relay_is_kil
     heard.stop()
 
 
+def test_without_nginx_too_requests_go_on_when_what_read_the_log_is_gone() -> None:
+    with HeardSite(command="local", WORKERS=1, THREADS=4) as site:
+        site.gone = True
+        assert site.print(8) == {200: 8}
+        site.stop()
+
+
 # --- The relay alone ---
 
 
