@@ -240,6 +240,7 @@ def test_an_image_has_what_the_app_needs_of_the_checkout_and_nothing_else(
     rest = {name for name in in_image - {*GETS_IN} if not name.startswith("yourapplication/")}
     assert {name for name in rest if not name.endswith(".py")} - {"uwsgi.ini"} == {
         "deploy/defaults.env",
+        "deploy/log_relay.pl",
         "nginx/snippets/fingerprints.conf",
     }
     assert {name.partition("/")[0] for name in rest} == {"deploy", "nginx", "uwsgi.ini"}

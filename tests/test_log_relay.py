@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from deploy import logs
-from tests.servers import Answer, HostSite, Serve, until
+from tests.servers import HostSite, Response, Serve, until
 from tests.workers.lab import APPS
 
 # Bytes that are more than the relay, and whatever is between it and a reader, can hold.
@@ -45,7 +45,7 @@ class HeardSite(HostSite):
         super().__init__(files=[APPS / "lab.py"], MOUNTS="/path=lab:app", **knobs)
         os.mkfifo(self._log)
         self._said = bytearray()
-        self._answered = 0
+        self._responses = 0
         self.read = threading.Event()
         self.read.set()
         self.gone = False
@@ -62,15 +62,15 @@ class HeardSite(HostSite):
                 self._said += lines
                 self.read.wait()
 
-    def ask(self, *args: Any, **kwargs: Any) -> Answer:
-        answer = super().ask(*args, **kwargs)
-        self._answered += 1
-        return answer
+    def ask(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().ask(*args, **kwargs)
+        self._responses += 1
+        return response
 
     @property
     def accessed(self) -> int:
-        """The lines in the access log: `serve` has asked, too."""
-        return self._answered + 1
+        """The lines in the access log: `serve` sends a request, too."""
+        return self._responses + 1
 
     @property
     def said(self) -> bytes:
@@ -80,10 +80,10 @@ class HeardSite(HostSite):
         return self.said.decode(errors="replace") + (self.folder / "errors.log").read_text()
 
     def print(self, times: int) -> Counter[int]:
-        """Ask for what prints 40 lines and 400 kB, and count the statuses."""
+        """Request a view that prints 40 lines of 400 kB together, and count the statuses."""
         with ThreadPoolExecutor(8) as clients:
-            answers = clients.map(lambda _: self.ask("/path/print"), range(times))
-            return Counter(answer.status for answer in answers)
+            responses = clients.map(lambda _: self.ask("/path/print"), range(times))
+            return Counter(response.status for response in responses)
 
     def stop(self) -> None:
         processes = self.processes()
