@@ -214,7 +214,8 @@ esac
 # the filter writes the last lines when nginx has exited.
 mkfifo nginx/error-log
 # stdbuf: a line in one write, since the access log may go to the same file.
-LC_ALL=C stdbuf -eL sed -n -f nginx/error-log.sed <nginx/error-log &
+# Restart it when it is killed.
+while LC_ALL=C stdbuf -eL sed -n -f nginx/error-log.sed <nginx/error-log; [ $? -gt 128 ]; do :; done &
 filter=$!
 # -e: also for errors before the configuration is read.
 nginx -e stderr -p "$PWD/" -c nginx/nginx.conf "$@" 2>nginx/error-log &
@@ -231,11 +232,13 @@ while
     kill -0 $nginx 2>/dev/null
 do :; done
 
-# Workers of a killed master keep the filter's input open: wait two seconds.
-left=40
-while [ $left -gt 0 ] && kill -0 $filter 2>/dev/null; do
+# Workers outlive a killed master: they close the port and finish their requests, as at SIGQUIT. With
+# the last of them, the filter ends.
+kill -s QUIT -- -$$ 2>/dev/null || :
+left=$((REQUEST_TIMEOUT * 20))
+while kill -0 $filter 2>/dev/null; do
+    if [ $left = 0 ]; then kill -s KILL -- -$$ || break; fi
     sleep 0.05
     left=$((left - 1))
 done
-kill $filter 2>/dev/null || :
 exit $status
