@@ -183,7 +183,7 @@ async def _tell(command: str, environment: dict[str, str], say: control.Say, tim
         Refusal: it failed or timed out.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "deploy", command),
+        *(*uwsgi.ending_with_this("TERM"), sys.executable, "-m", "deploy", command),
         cwd=PROJECT,
         env=environment,
         stdin=asyncio.subprocess.DEVNULL,

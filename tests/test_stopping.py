@@ -44,12 +44,17 @@ def test_a_request_in_flight_is_answered_and_then_nothing_is_left(
         client.get("/path/")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGQUIT])
-def test_nothing_outlives_a_serve_that_is_killed(serve: Serve, number: signal.Signals) -> None:
-    site = serve("host", WORKERS=2, THREADS=2)
-    processes = site.processes()
-    site.signal(number)
-    site.wait()
+def test_a_rollout_ends_with_the_serve_that_runs_it(serve: Serve) -> None:
+    site = serve("host", WORKERS=1, THREADS=1, RELEASE_COMMAND="sleep 3600")
+    command = [sys.executable, "-m", "deploy", "rollout"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, cwd=site.folder, env=site.environment, **streams) as rollout:
+        until(lambda: "RELEASE_COMMAND: sleep" in rollout.stdout.readline(), "the release step")
+        processes = site.processes()
+        site.signal(signal.SIGKILL)
+        site.wait()
+        said, _ = rollout.communicate()
+    assert "`serve` ended during the rollout" in said
     _, left = psutil.wait_procs(processes, timeout=60)
     assert not left, site.logs()
     site.start()
