@@ -55,7 +55,7 @@ def rollout(image: str | None, timeout: float) -> None:
             how = "failed" if isinstance(error, DockerError) else f"took over {timeout:g} seconds"
             unchanged = "the old release still serves" if live else "nothing was started"
             raise RolloutError(f"The release step {how}; {unchanged}.") from None
-        _replace(compose, releases, live, new, timeout)
+        _replace(compose, releases, new, timeout)
 
 
 def rollback(timeout: float) -> None:
@@ -73,7 +73,7 @@ def rollback(timeout: float) -> None:
         releases, live = Releases(compose), compose.live()
         if not live:
             raise Refusal("nothing is live here; start a release with: python -m deploy rollout")
-        _replace(compose, releases, live, releases.previous(live.image), timeout)
+        _replace(compose, releases, releases.previous(live.image), timeout)
 
 
 def _release(compose: Compose, image: str, timeout: float) -> None:
@@ -91,16 +91,18 @@ def _release(compose: Compose, image: str, timeout: float) -> None:
         raise
 
 
-def _replace(
-    compose: Compose, releases: Releases, live: Container | None, image: str, timeout: float
-) -> None:
+def _replace(compose: Compose, releases: Releases, image: str, timeout: float) -> None:
     """Replace the live container by one of another image."""
-    # Containers that are not live are leftovers of a killed rollout, or down.
+    # The container of a killed rollout may have gone live by now.
+    live = compose.live()
     for container in compose.containers():
         if not live or container.id != live.id:
             _say(f"Removing {container.name}, which is not live")
-            container.remove()
-    if not live:
+            # One that is starting could go live during a graceful stop.
+            container.remove(force=container.health == "starting")
+    if live:
+        _keep_live(live)
+    else:
         releases.promote(image)
         _say("Starting everything, since nothing is live")
         wait = "--wait", "--wait-timeout", f"{math.ceil(timeout)}"
@@ -115,9 +117,8 @@ def _replace(
         new.start()
         _wait(new, timeout)
     except BaseException:
-        # It may have gone live before Docker's healthcheck failed.
-        if live_socket(live) != f"{live.instance}.sock":
-            live.execute("python", "-m", "deploy", "promote")
+        # The new one may have gone live before Docker's healthcheck failed.
+        _keep_live(live)
         new.remove(force=True)
         raise
     releases.promote(image)
@@ -127,6 +128,12 @@ def _replace(
     _say(f"{live.name} has stopped")
     _publish_again(compose, live, new)
     releases.prune(release)
+
+
+def _keep_live(live: Container) -> None:
+    """Promote the live container again if another one has gone live."""
+    if live_socket(live) != f"{live.instance}.sock":
+        live.execute("python", "-m", "deploy", "promote")
 
 
 def _publish_again(compose: Compose, old: Container, new: Container) -> None:
