@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import ctypes
 import os
+import re
 import signal
 import sys
 import threading
@@ -46,7 +47,10 @@ def overloaded() -> tuple[str, dict[str, str]]:
 
 @app.get("/hold")
 def hold() -> str:
-    ctypes.PyDLL(None).sleep(600)  # which keeps the interpreter, as a loop in C may
+    """Keep the interpreter: in C code that does not release it, or in a regular expression."""
+    if request.args.get("by") == "regex":
+        re.match("(a+)+$", "a" * 60 + "b")
+    ctypes.PyDLL(None).sleep(600)
     return ""
 
 
