@@ -4,8 +4,8 @@
 #   sh deploy/prerequisites.sh build    Python with venv, and what uWSGI is patched and compiled with
 #   sh deploy/prerequisites.sh run      nginx (with brotli), envsubst and perl, installed if that needs no password
 #   sh deploy/prerequisites.sh bench    these, wrk, and the header files of libev for bjoern
-#   sh deploy/prerequisites.sh test     nginx, envsubst, wrk and, as root, Chromium, libmagic and
-#                                       PostgreSQL (else their tests skip)
+#   sh deploy/prerequisites.sh test     nginx, envsubst, wrk and, as root, Chromium and libmagic (else
+#                                       their tests skip)
 #
 # If something is missing, one sentence on standard error says what to type, and the exit status
 # is 1. PYTHON names the interpreter to build with, CC the compiler, as for make and pip.
@@ -44,13 +44,6 @@ install_packages() {
         printf '#!/bin/sh\nexit 101\n' >"$policy"
         chmod +x "$policy"
     fi
-    # Its PostgreSQL has a database cluster that starts at boot, unless pg_createcluster(1) is told.
-    case $packages in
-    *postgresql*)
-        mkdir -p /etc/postgresql-common/createcluster.d
-        echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/bundle.conf
-        ;;
-    esac
     export DEBIAN_FRONTEND=noninteractive
     # A source that cannot be reached may not matter; if it does, the next line says so.
     apt-get update -qq || :
@@ -85,8 +78,6 @@ test)
     if [ "$(id -u)" -eq 0 ] && has apt-get; then
         has chromium || lacks Chromium chromium
         python_says 'import ctypes; ctypes.CDLL("libmagic.so.1")' || lacks libmagic libmagic1
-        # Its programs are not in the PATH.
-        ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || lacks PostgreSQL postgresql
     fi
     ;;
 bench)
