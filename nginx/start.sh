@@ -13,8 +13,8 @@ shift
 . "$source/settings.sh"
 
 rm -rf nginx/*  # not the directory itself, which may be a mount
-mkdir -p nginx/modules nginx/mounts nginx/mode nginx/client-limits nginx/cache nginx/encodings \
-    nginx/servers spool
+mkdir -p nginx/modules nginx/mounts nginx/mode nginx/client-limits nginx/cache nginx/disk-full \
+    nginx/encodings nginx/servers spool
 cp -R "$source/." nginx/
 cd nginx
 
@@ -63,6 +63,7 @@ if [ "$CLIENT_REQUESTS_PER_SECOND" != 0 ]; then
     fill_in modes/client-rate-zone.conf servers/client-rate-zone.conf
 fi
 
+cp modes/no-cache.conf disk-full/
 if [ "$CACHE_SIZE" != 0 ]; then
     fill_in modes/cache-zone.conf servers/cache-zone.conf
     cp modes/cache.conf cache/
@@ -198,6 +199,32 @@ follow_certificate() {
         fi
     done
 }
+# While the disk of the spool is full, do not cache: nginx breaks off a response that it cannot write
+# there. The directive is moved, since on the same disk it could not be written.
+follow_disk() {
+    while sleep 5 && kill -0 $$ 2>/dev/null; do
+        lack=$(lacking)
+        if [ -n "$lack" ] && [ -f nginx/disk-full/no-cache.conf ]; then
+            echo "nginx: the spool ($PWD/spool) has no $lack left: delete files, or give it a larger" \
+                "disk. Until then, request bodies over 16 kB are rejected with 503, large responses" \
+                "to slow clients are cut off, and no response is cached." >&2
+            mv nginx/disk-full/no-cache.conf nginx/cache/ && kill -HUP $$  # and it passes that on
+        elif [ -z "$lack" ] && [ -f nginx/cache/no-cache.conf ]; then
+            echo "nginx: the spool ($PWD/spool) has room again." >&2
+            mv nginx/cache/no-cache.conf nginx/disk-full/ && kill -HUP $$
+        fi
+    done
+}
+lacking() {
+    # Free blocks, their size, free inodes, all inodes (0: no fixed number).
+    # shellcheck disable=SC2046  # four words
+    set -- $(stat --file-system --format '%a %S %d %c' spool)
+    if [ $(($1 * $2)) -lt 1048576 ]; then
+        echo space
+    elif [ "$3" = 0 ] && [ "$4" != 0 ]; then
+        echo inodes
+    fi
+}
 certificate() {
     stat --dereference --format '%i %s %.Y' "$TLS_CERTIFICATE" "$TLS_KEY" 2>/dev/null || :
 }
@@ -207,6 +234,7 @@ case " $* " in
     # Includes the cache, which an earlier, perhaps compromised, app has filled.
     find spool -type f -delete  # not its directories, which another nginx may use
     if [ $tls = yes ]; then follow_certificate "$(certificate)" & fi
+    follow_disk &
     ;;
 esac
 

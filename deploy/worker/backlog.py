@@ -28,7 +28,7 @@ SHARE = 4
 
 def start() -> None:
     """Start the thread in this worker."""
-    threads.start(_bound, settings.REQUEST_TIMEOUT)
+    threads.start_or_end(_bound, settings.REQUEST_TIMEOUT)
 
 
 def _bound(timeout: int) -> None:

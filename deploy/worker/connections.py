@@ -26,7 +26,10 @@ def _name(fd: int) -> object:
     try:
         if not stat.S_ISSOCK(os.fstat(fd).st_mode):
             return None
-        with socket.socket(fileno=os.dup(fd)) as found:
+        found = socket.socket(fileno=fd)  # no duplicate: none may be left
+        try:
             return found.getsockname()
+        finally:
+            found.detach()
     except OSError:
         return None

@@ -6,9 +6,12 @@ each of the two. ``uwsgi.ini`` imports this before the apps; requests do not pas
 """
 
 import contextlib
+import ctypes
+import errno
 import fcntl
 import gc
 import os
+import resource
 import signal
 import threading
 import time
@@ -27,6 +30,8 @@ PAUSE = 0.5
 SHORT_PAUSE = 0.02
 # Seconds for a new worker to load the apps before the next one is replaced.
 REST = 10
+# Seconds that a worker may be at RLIMIT_NOFILE.
+FILES_PATIENCE = 5
 # A worker's graceful end, as uwsgi.ini has it; and what asks for it: deploy/patches/children.patch
 # has the master send it.
 END = signal.SIGRTMIN
@@ -41,9 +46,13 @@ def start() -> None:
     They block all signals. The main thread and those that are started from it later block none,
     since the app's child processes inherit that.
     """
+    # The out-of-memory killer picks a worker before the master, which replaces it.
+    with contextlib.suppress(OSError):
+        adjustment = Path("/proc/self/oom_score_adj")
+        adjustment.write_text(str(min(1000, int(adjustment.read_text()) + 100)))
     uwsgi.catch_end()
-    threads.start(_end_when_asked)
-    threads.start(_end_when_unfit)
+    threads.start_or_end(_end_when_asked)
+    threads.start_or_end(_end_when_unfit)
 
 
 def _end_when_asked() -> None:
@@ -73,7 +82,7 @@ def _end_when_unfit() -> None:
     deadline, streams = Deadline(settings.REQUEST_TIMEOUT), Streams()
     timer, longest = held.Timer(), settings.REQUEST_TIMEOUT + held.GRACE
     timer.handle()
-    born = time.monotonic()
+    born = has_files = time.monotonic()
     accepts, reason, late = settings.LOADED_ONCE, "", ""
     while not reason:
         if accepts:
@@ -96,10 +105,12 @@ def _end_when_unfit() -> None:
             late = (
                 f"{streams.stuck} of {settings.THREADS} threads wait in streams without a client.\n"
             )
-        reason = late
+        if _has_files():
+            has_files = time.monotonic()
+        reason = late or _without_files(time.monotonic() - has_files)
+        accepts = accepts or _accepts()
         with contextlib.suppress(OSError):  # no file descriptor is left, say
-            accepts = accepts or _accepts()
-            reason = late or _unfit(time.monotonic() - born)
+            reason = reason or _unfit(time.monotonic() - born)
     log.write(
         f"{reason}Worker {uwsgi.worker_id()} (pid {os.getpid()}) takes no new requests, and is"
         " replaced when its other ones are finished.\n"
@@ -110,7 +121,7 @@ def _end_when_unfit() -> None:
     time.sleep(SHORT_PAUSE)  # for requests that were just accepted
     # Without a stuck request, uWSGI ends the worker as soon as it can.
     if late:
-        threads.start(_finish, finished, deadline, streams)
+        _start_finishing(finished, deadline, streams)
     while time.monotonic() < latest and not finished.is_set():
         time.sleep(SHORT_PAUSE)
         timer.renew(longest)
@@ -119,11 +130,16 @@ def _end_when_unfit() -> None:
         if more := "".join(deadline.missed()):
             log.write(more)
             if not late:
-                threads.start(_finish, finished, deadline, streams)
+                _start_finishing(finished, deadline, streams)
             late = more
     log.flush()
     # Not exit(): it waits for a thread that is stuck.
     os._exit(0)
+
+
+def _start_finishing(*arguments: object) -> None:
+    with contextlib.suppress(RuntimeError):  # no thread can be started: it ends at its deadline
+        threads.start(_finish, *arguments)
 
 
 def _finish(finished: threading.Event, deadline: Deadline, streams: Streams) -> None:
@@ -135,6 +151,26 @@ def _finish(finished: threading.Event, deadline: Deadline, streams: Streams) -> 
         waited = background.wait()
     background.finish()
     finished.set()
+
+
+def _has_files() -> bool:
+    """Whether this process may open another file (RLIMIT_NOFILE)."""
+    try:
+        os.close(os.dup(0))
+    except OSError as error:
+        return error.errno != errno.EMFILE
+    return True
+
+
+def _without_files(seconds: float) -> str:
+    """Why this worker has to be replaced after so long at RLIMIT_NOFILE; empty if it is fit."""
+    if seconds < FILES_PATIENCE:
+        return ""
+    return (
+        f"Too many open files: {resource.getrlimit(resource.RLIMIT_NOFILE)[0]}. An app whose number"
+        " of open files only grows does not close them; otherwise raise ulimits.nofile (Compose) or"
+        " LimitNOFILE= (systemd).\n"
+    )
 
 
 def _unfit(age: float) -> str:
@@ -175,7 +211,7 @@ def _in_turn() -> bool:
 def _has_settled(worker: dict[str, Any]) -> bool:
     # uWSGI's master takes up to a second to notice that one has ended.
     state = Path(f"/proc/{worker['pid']}/stat").read_text().rpartition(")")[2].split()[0]
-    return state != "Z" and time.time() - worker["last_spawn"] > REST
+    return state != "Z" and uwsgi.micros() / 1e6 - worker["last_spawn"] > REST
 
 
 def _stop_accepting() -> None:
@@ -200,9 +236,9 @@ def _accepts() -> bool:
     uWSGI's usual signal for a graceful end is SIGHUP. In a worker that still loads its apps, the
     handler for that is the master's, and would end all others; for this one, there is none yet.
     """
-    status = Path("/proc/self/status").read_text()
-    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
-    return bool(caught >> (END - 1) & 1)
+    action = (ctypes.c_void_p * 32)()  # sigaction(2); Python only knows of its own handlers
+    ctypes.CDLL(None).sigaction(END, None, action)
+    return action[0] not in (None, int(signal.SIG_IGN))
 
 
 # What uWSGI was started with, such as the lock of deploy/spool.py, is not for the app's children.

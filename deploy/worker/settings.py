@@ -19,6 +19,8 @@ WORKER_MEMORY = int(os.environ["WORKER_MEMORY"] or 0)
 # Prefork: whether this is the master before the fork, so that workers have the apps from the start.
 LOADED_ONCE = not uwsgi.worker_id()
 DEBUGGER = bool(os.environ.get("UWSGI_DEBUG"))
+DATA_DIR = os.environ["DATA_DIR"]
+TMPDIR = os.environ.get("TMPDIR", "/tmp")
 
 
 def _name(fd: int) -> str | tuple:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploy.logs import RELAY
+from tests.resources import small
 from tests.servers import PROJECT, ComposeSite, HostSite, Serve, until
 
 TROUBLE = Path(__file__).with_name("trouble.py")
@@ -56,6 +57,11 @@ class World:
     def containers(self) -> ComposeSite:
         """Another module's as well, which may stop it."""
         return self._shared_site("compose", WORKERS=2, THREADS=2, SECRET_KEY="spare")
+
+    @property
+    def small(self) -> ComposeSite:
+        """Small disks and little memory."""
+        return small.small_site(self._shared_site)
 
     def shows(self, path: str, **options: object) -> str:
         """What a browser shows, with the status line."""
@@ -320,6 +326,34 @@ def unavailable(world: World) -> str:
         return f"{response.status_code} {response.reason_phrase}"
 
 
+def full_disk(world: World, service: str, directory: str, wanted: str) -> str:
+    """What a service logs about a large request while this directory is full."""
+    site = world.small
+    seen = len(site.logs(service))
+    with small.full(site, service, directory, small.FILL["space"]):
+        site.ask("/x/upload", method="POST", body=small.BODY)
+        return small.logged(site, service, seen, wanted)
+
+
+def memory_limit(world: World) -> str:
+    seen = len(world.small.logs("app"))
+    world.small.ask("/x/memory", method="POST")
+    return small.logged(world.small, "app", seen, "The memory limit is reached")
+
+
+def no_process(world: World) -> str:
+    seen = len(world.small.logs("app"))
+    with small.limited_processes(world.small, 1):
+        assert world.small.ask("/x/exit").status == 502
+        return small.logged(world.small, "app", seen, "cannot be started")
+
+
+def leaked_files(world: World) -> str:
+    seen = len(world.small.logs("app"))
+    world.small.ask("/x/files", method="POST")
+    return small.logged(world.small, "app", seen, "Too many open files")
+
+
 SCHEDULER = """
 import threading
 from flask import Flask
@@ -399,6 +433,16 @@ IN_CONTAINERS: dict[str, Callable[[World], str]] = {
     "upstream prematurely closed connection while reading response header from upstream": (
         lambda w: another_server(w, READ, "prematurely closed")
     ),
+    "The memory limit is reached": memory_limit,
+    "has no space left": lambda w: full_disk(w, "app", "/app/instance", "has no space left"),
+    "has no room for a request body": lambda w: full_disk(
+        w, "app", "/run/web/tmp", "has no room for a request body"
+    ),
+    "failed (28: No space left on device)": lambda w: full_disk(
+        w, "nginx", "/run/web/spool", "failed .28: No space left on device"
+    ),
+    "cannot be started (fork: Resource temporarily unavailable)": no_process,
+    "Too many open files": leaked_files,
     "Read-only file system": lambda w: w.in_app("open('/app/words.txt', 'w')"),
     "unable to open database file": lambda w: w.in_app(
         "import sqlite3; sqlite3.connect('shop.db').execute('CREATE TABLE t (n)')"
