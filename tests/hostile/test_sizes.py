@@ -39,8 +39,11 @@ def test_no_number_of_headers_is_too_much_where_nginx_does_not_count_them() -> N
 
 def test_the_usual_recipe_fails_at_this(recipe: Recipe) -> None:
     """What this is for, with the same requests."""
-    outcomes = {d.name: {outcome for _, outcome in walk(recipe.port, d)} for d in DIMENSIONS}
-    assert [name for name, seen in outcomes.items() if not seen & {"502", "lost"}] == ["body"]
+    # Whether a body or a large response is lost depends on which end closes first.
+    requests = [d for d in DIMENSIONS if not d.name.startswith(("body", "`Set-Cookie`"))]
+    outcomes = {d.name: {outcome for _, outcome in walk(recipe.port, d)} for d in requests}
+    assert len(outcomes) == 11
+    assert not [name for name, seen in outcomes.items() if not seen & {"502", "lost"}]
 
 
 def test_the_table_in_the_docs_has_every_dimension() -> None:
