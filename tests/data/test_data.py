@@ -209,10 +209,10 @@ def test_a_container_says_when_there_is_no_place_for_data(shared_site: Serve) ->
     assert "DATA_DIR is '/app/instance', which cannot be written" in done.stderr
     assert "mount a volume there" in done.stderr
 
-    # As the default, and when it is full, that bars nothing.
-    for option, severity, part in (
-        ("--tmpfs=/run", "error", "which cannot be written"),
-        ("--tmpfs=/app/instance:size=20m,uid=10001", "warning", "20 MB are free"),
+    # The default, and a full one, block no start.
+    for option, kind, part in (
+        ("--tmpfs=/run", "E081", "which cannot be written"),
+        ("--tmpfs=/app/instance:size=20m,uid=10001", "W082", "20 MB are free"),
     ):
         done = subprocess.run(
             [*run, option, image, "python", "-m", "deploy", "findings"],
@@ -222,6 +222,6 @@ def test_a_container_says_when_there_is_no_place_for_data(shared_site: Serve) ->
             timeout=60,
         )
         found = [json.loads(line) for line in done.stdout.splitlines()]
-        (about_it,) = (finding for finding in found if "DATA_DIR is" in finding["sentence"])
-        assert (about_it["severity"], about_it["bars"]) == (severity, False)
-        assert part in about_it["sentence"]
+        (about_it,) = (finding for finding in found if "DATA_DIR is" in finding["message"])
+        assert about_it["id"] == kind
+        assert part in about_it["message"]
