@@ -220,9 +220,9 @@ class HostSite(Site):
         return self._log.read_text(errors="replace")
 
     def processes(self) -> list[psutil.Process]:
-        """The process and all of its children."""
+        """The process and all of its children, without hooks of uWSGI, which end at any time."""
         parent = psutil.Process(self.process.pid)
-        return [parent, *parent.children(recursive=True)]
+        return [parent, *(p for p in parent.children(recursive=True) if not _is_hook(p))]
 
     def workers(self) -> set[int]:
         """nginx's workers and uWSGI's processes: those that have to survive every request."""
@@ -325,6 +325,13 @@ class ComposeSite(Site):
         """Remove containers, networks, volumes, and the images that were built for it."""
         self.compose("down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "5")
         super().clean_up()
+
+
+def _is_hook(process: psutil.Process) -> bool:
+    try:
+        return any("promote" in word for word in process.cmdline())
+    except psutil.NoSuchProcess:
+        return True
 
 
 def until(look: Callable[[], Seen], what: str, seconds: float = 60) -> Seen:
