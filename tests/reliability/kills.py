@@ -346,7 +346,7 @@ class InContainers(Victim):
         if row.process in (NGINX, UWSGI):
             return lambda number: _docker("kill", "--signal", number.name, container)
         pid = (
-            self._run("nginx", "grep -l 'nginx: worke[r]' /proc/[0-9]*/cmdline").split("/")[2]
+            self._run("nginx", "grep -sl 'nginx: worke[r]' /proc/[0-9]*/cmdline; :").split("/")[2]
             if row.process == NGINX_WORKER
             else self.site.ask("/path/").text
         )
