@@ -257,7 +257,7 @@ def test_what_a_client_sends_in_place_of_a_name_or_a_header_is_cut(
 def test_a_line_of_the_error_log_is_one_write() -> None:
     """So that no line of the access log comes between."""
     script = (PROJECT / "nginx" / "start.sh").read_text()
-    command = re.search(r"^(.* sed .*) <nginx/error-log &$", script, re.MULTILINE)[1]
+    command = re.search(r"^while (.* sed .*) <nginx/error-log;", script, re.MULTILINE)[1]
     lines = [f"{START}{letter * 1500}\n".encode() for letter in "abc"]
     reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # keeps writes apart
     with reader, writer:
