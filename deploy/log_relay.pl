@@ -49,7 +49,7 @@ for (my $idle = 0; $running || grep { $_->{in} || @{ $_->{held} } } @streams;) {
     $idle = $ready || $open || $running ? 0 : $idle + 1;
     last if $idle > $PATIENCE;
 }
-# The open file may be somebody else's, too.
+# Other processes may share the open file.
 fcntl $_->{out}, F_SETFL, fcntl($_->{out}, F_GETFL, 0) & ~O_NONBLOCK for @streams;
 exit($status & 127 ? 128 + ($status & 127) : $status >> 8);
 
