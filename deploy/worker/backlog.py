@@ -2,11 +2,11 @@
 
 A backlog that is bounded by number alone can hold a request for longer than its client waits. The
 workers then serve clients that have left, and go on to do so: a metastable failure (Bronson et al.,
-"Metastable Failures in Distributed Systems", HotOS 2021). While all threads are busy, it may hold
-what all workers can begin within a quarter of REQUEST_TIMEOUT; nginx's next connection is rejected,
-which is a 503 at once. What was let in before the rate was known is dropped when it has waited for
-three quarters (deploy/patches/not-run.patch). ``uwsgi.ini`` loads this with ``import``; no request
-passes through it.
+"Metastable Failures in Distributed Systems", HotOS 2021). While requests wait in it, it may hold what
+all workers can begin within a quarter of REQUEST_TIMEOUT; nginx's next connection is rejected, which
+is a 503 at once. What was let in before the rate was known is dropped when it has waited for three
+quarters (deploy/patches/not-run.patch). ``uwsgi.ini`` loads this with ``import``; no request passes
+through it.
 """
 
 import os
@@ -19,7 +19,7 @@ from uwsgidecorators import postfork
 
 from deploy.worker import connections, settings, threads
 
-# Seconds between two looks, and that threads are busy before it counts, or no longer does.
+# Seconds between two looks, and that a backlog stands before it counts, or is gone.
 PAUSE = 0.5
 STANDING = 2
 # The part of REQUEST_TIMEOUT that a request may wait; the rest is for the app.
@@ -44,8 +44,7 @@ def _bound(timeout: int) -> None:
     while True:
         time.sleep(PAUSE)
         now = time.monotonic()
-        # With all threads busy the rate is known before a backlog forms.
-        if connections.backlog() or len(uwsgi.requests()) >= settings.THREADS:
+        if connections.backlog():
             last = now
         elif now - last > STANDING:
             if served:

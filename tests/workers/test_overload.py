@@ -46,6 +46,17 @@ def test_under_overload_workers_serve_clients_that_still_wait(lab) -> None:
 
 
 @pytest.mark.slow
+def test_long_requests_in_one_worker_leave_the_others_their_backlog(lab) -> None:
+    site = lab(WORKERS=2, THREADS=1, REQUEST_TIMEOUT=40)
+    long = site.at_once(1, "/wait?seconds=14")
+    until(lambda: site.connections() == 1, "a long request", 30)
+    # Longer than a worker looks before it sets a limit.
+    assert [site.status("/wait?seconds=1") for _ in range(5)] == [200] * 5
+    assert results(site.at_once(60, "/wait?seconds=0.05")) == Counter({200: 60})
+    assert results(long) == Counter({200: 1})
+
+
+@pytest.mark.slow
 def test_1000_connections_at_once_are_all_served(lab) -> None:
     site = lab(WORKERS=2, THREADS=16, REQUEST_TIMEOUT=100)
     assert results(site.at_once(1000)) == Counter({200: 1000})
