@@ -2,11 +2,11 @@
 
 A backlog that is bounded by number alone can hold a request for longer than its client waits. The
 workers then serve clients that have left, and go on to do so: a metastable failure (Bronson et al.,
-"Metastable Failures in Distributed Systems", HotOS 2021). While requests wait in it, it may hold what
-all workers can begin within a quarter of REQUEST_TIMEOUT; nginx's next connection is rejected, which
-is a 503 at once. What was let in before the rate was known is dropped when it has waited for three
-quarters (deploy/patches/not-run.patch). ``uwsgi.ini`` loads this with ``import``; no request passes
-through it.
+"Metastable Failures in Distributed Systems", HotOS 2021). While requests wait in it, it may hold
+what all workers can begin within a quarter of REQUEST_TIMEOUT; nginx's next connection is rejected,
+which is a 503 at once. What was let in before the rate was known is dropped when it has waited for
+three quarters (deploy/patches/not-run.patch). ``uwsgi.ini`` loads this with ``import``; no request
+passes through it.
 """
 
 import os
