@@ -2,6 +2,9 @@
 
 # Headers by who believes them. None of them reaches the app.
 BELIEVED = {
+    "an app's own gateway": """
+        X-User X-User-Name X-Username X-User-Email X-User-Role X-User-Roles X-User-Groups X-Role
+        X-Roles X-Auth-Subject X-Forwarded-Login""",
     "the path of the app": """
         Script-Name X-Script-Name X-Forwarded-Prefix X-Forwarded-Path X-Forwarded-Context
         X-Ingress-Path X-Base-Path X-Proxy-Prefix""",
