@@ -113,7 +113,8 @@ def test_nginx_does_not_call_itself_well_because_of_a_kept_page(press: Site) -> 
     until(lambda: cached(press.ask("/path/")) == "hit", "a hit")
     assert until(lambda: health().returncode == 0, "a new worker")
     with down(press):
-        assert cached(press.ask("/path/")) == "hit"
+        # A page for a minute, from whenever.
+        assert cached(press.ask("/path/")) in {"hit", "stale"}
         assert health().stderr == "nginx responds with 503 to /path/\n"
 
 
