@@ -220,9 +220,9 @@ class HostSite(Site):
         return self._log.read_text(errors="replace")
 
     def processes(self) -> list[psutil.Process]:
-        """The process and all of its children, without hooks of uWSGI, which end at any time."""
+        """The process and all of its children that do not end at any time."""
         parent = psutil.Process(self.process.pid)
-        return [parent, *(p for p in parent.children(recursive=True) if not _is_hook(p))]
+        return [parent, *(p for p in parent.children(recursive=True) if not is_brief(p))]
 
     def workers(self) -> set[int]:
         """nginx's workers and uWSGI's processes: those that have to survive every request."""
@@ -327,11 +327,13 @@ class ComposeSite(Site):
         super().clean_up()
 
 
-def _is_hook(process: psutil.Process) -> bool:
+def is_brief(process: psutil.Process) -> bool:
+    """Whether it ends at any time: a hook of uWSGI, or a pause of nginx/start.sh."""
     try:
-        return any("promote" in word for word in process.cmdline())
+        command = process.cmdline()
     except psutil.NoSuchProcess:
         return True
+    return command == ["sleep", "5"] or any("promote" in word for word in command)
 
 
 def until(look: Callable[[], Seen], what: str, seconds: float = 60) -> Seen:

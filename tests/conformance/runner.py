@@ -37,6 +37,7 @@ MOUNTS = {
 # Python's own helpers, which live as long as the process that needed them.
 HELPERS = re.compile(
     r"multiprocessing[./](forkserver|resource_tracker)|deploy health|deploy promote"
+    r"|^sleep 5 $"  # nginx/start.sh
 )
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.servers import ComposeSite, HostSite, Site, until
+from tests.servers import ComposeSite, HostSite, Site, is_brief, until
 from tests.workers.lab import APPS
 
 SECONDS = 60  # the most that anything takes on a busy machine
@@ -313,7 +313,7 @@ class OnHost(Victim):
         # A uWSGI that has reloaded itself has Python's name.
         uwsgi = [p for p in serve.children() if any("uwsgi.ini" in w for w in p.cmdline())]
         script = [p for p in serve.children() if p not in uwsgi and p.name() == "start.sh"]
-        below = [p for each in script for p in each.children(recursive=True)]
+        below = [p for each in script for p in each.children(recursive=True) if not is_brief(p)]
         nginx = [p for p in below if p.name() == "nginx"]
         return {
             SERVE: [serve],
