@@ -28,7 +28,7 @@ from benchmarks.stacks import (
     UsualRecipe,
     many_open_files,
 )
-from deploy import health
+from deploy.server import health
 from tests.servers import PROJECT, NotServedError
 
 SCALE = Scale(workers=2, threads=16)

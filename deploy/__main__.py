@@ -4,7 +4,7 @@ import argparse
 import signal
 import sys
 
-from deploy.refusal import Refusal
+from deploy.problems import Refusal
 
 
 def main() -> int:
@@ -77,95 +77,83 @@ def _run(arguments: argparse.Namespace) -> int:
     # containers has no virtual environment.
     match arguments.command:
         case "health":
-            from deploy import health, promotion
+            from deploy.server import health, promotion
 
             status = health.check()
             if status == 0:
                 promotion.step_in(*promotion.here())
             return status
         case "promote":
-            from deploy import promotion
+            from deploy.server import promotion
 
             return 0 if promotion.promote(*promotion.here()) else 1
         case "check":
-            from deploy import check
+            from deploy.commands import check
 
             return check.run(strict=arguments.strict, output=arguments.format)
         case "findings":
-            from deploy import check
+            from deploy.server import starts
 
-            return check.print_findings(load=arguments.load)
+            return starts.print_findings(load=arguments.load)
         case "instances":
-            from deploy import instances
+            from deploy.server import instances
 
             return instances.show()
         case "compress":
             from pathlib import Path
 
-            from deploy import static
+            from deploy.server import static
 
             static.compress(Path(arguments.directory))
             return 0
         case "rollout" | "rollback" | "status":
-            from deploy import operate
+            from deploy.commands import operate
 
             return operate.run(arguments)
 
-    from deploy import knobs
+    from deploy.settings import knobs
 
     found = knobs.read()
     match arguments.command:
         case "serve":
-            from deploy import serve
+            from deploy.commands import serve
 
             return serve.run(found)
         case "local":
-            from deploy import debugging, preflight, serve, uwsgi
+            from deploy.commands import local
 
-            debugging.check_without_nginx(found)
-            serve.refuse_port_in_use(found)
-            with serve.own_run_dir(found.run_dir):
-                preflight.decide(found)
-                uwsgi.become(found, instance="local", section="local")
+            local.become(found)
         case "dev":
-            from deploy import dev
-            from deploy.checks import data
+            from deploy.commands import dev
+            from deploy.server import data_dir
 
-            data.make(found)
+            data_dir.make(found)
             dev.become(found)
         case "app":
-            import socket
+            from deploy.server import container
 
-            from deploy import check, preflight, spool, uwsgi
-
-            instance = socket.gethostname()
-            check.abort_on_errors(check.before_the_app(found), check.report)
-            found.environment["STATIC_OF"] = "container"
-            if directory := spool.own(found.run_dir, instance):
-                found.environment["TMPDIR"] = str(directory)
-            preflight.decide(found)
-            uwsgi.become(found, instance)
+            container.become(found)
         case "release":
-            from deploy import release
+            from deploy.server import release_step
 
-            release.become(found)
+            release_step.become(found)
         case "preflight":
-            from deploy import preflight
+            from deploy.server import preflight
 
             return preflight.run(found)
         case "publish":
-            from deploy import static
+            from deploy.server import static
 
             done = static.lay_out_again(found.run_dir, with_previous=arguments.with_previous)
             print("done" if done else "previous")
         case "certificate":
-            from deploy import certificate
+            from deploy.commands import certificate
 
             certificate.make(found, knobs.PROJECT / "secrets")
         case "render":
             from pathlib import Path
 
-            from deploy import nginx
+            from deploy.server import nginx
 
             nginx.test(found, Path(arguments.directory))
     return 0

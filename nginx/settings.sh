@@ -1,6 +1,6 @@
 # Validation of the settings that start.sh writes into nginx's configuration, against injection: no
 # value may end a directive or begin another. The app's container checks all settings in more depth
-# (deploy/knobs.py), but `docker compose up nginx` may start without it.
+# (deploy/settings/knobs.py), but `docker compose up nginx` may start without it.
 # shellcheck shell=sh
 
 reject() {  # reject NAME VALUE WHAT TO WRITE

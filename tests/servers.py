@@ -27,7 +27,7 @@ from typing import Any, Self, TypeVar
 import httpx
 import psutil
 
-from deploy import env_file
+from deploy.settings import env_file
 
 PROJECT = Path(__file__).resolve().parent.parent
 FOREIGN_APPS = Path(__file__).with_name("foreign_apps")

@@ -18,10 +18,9 @@ import psutil
 import pytest
 import trustme
 
-from deploy.checks import images
-from deploy.checks.finding import KINDS, Finding, Kind, NotCheckedError
-from deploy.knobs import check_ignore
-from deploy.refusal import Refusal
+from deploy.commands import images
+from deploy.problems import KINDS, Finding, Kind, NotCheckedError, Refusal
+from deploy.settings.knobs import check_ignore
 from tests.rollout.conftest import remove
 from tests.servers import PROJECT, ComposeSite, HostSite, NotServedError, free_port, until
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy import env_file, knobs
-from deploy.refusal import Refusal
+from deploy.problems import Refusal
+from deploy.settings import env_file, knobs
 from tests.servers import ComposeSite, HostSite, Serve
 
 ABSENT = None

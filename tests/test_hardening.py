@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from deploy.checks import images
+from deploy.commands import images
 from tests.servers import PROJECT, ComposeSite, NotServedError, Serve, until
 
 pytestmark = pytest.mark.docker

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy import knobs, mounts
-from deploy.mounts import Mount
-from deploy.refusal import Refusal
+from deploy.problems import Refusal
+from deploy.settings import knobs, mounts
+from deploy.settings.mounts import Mount
 from tests.servers import PROJECT
 
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")), knobs.DEFAULTS]

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from deploy import logs
+from deploy.server import logs
 from tests.servers import HostSite, Response, Serve, until
 from tests.workers.lab import APPS
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.debugging import too_wide
+from deploy.settings.debugging import too_wide
 from tests.servers import PROJECT, free_port, until
 
 # The status of a refusal, and that of a program that was called in a wrong way.

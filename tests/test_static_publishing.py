@@ -14,9 +14,9 @@ import brotli
 import pytest
 from flask import Blueprint, Flask, abort, redirect, request
 
-from deploy import publishing, static
-from deploy.mounts import Mount
-from deploy.refusal import Refusal
+from deploy.problems import Refusal
+from deploy.server import publishing, static
+from deploy.settings.mounts import Mount
 from tests.servers import PROJECT
 
 MOUNT = Mount("/path", "shop:app")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flask import Flask, appcontext_pushed
 
-from deploy import debugging, mounts
+from deploy.settings import debugging, mounts
 from deploy.worker.debugger import Debugger, Tracebacks, banner, trusted_hosts
 from deploy.worker.handover import Handover
 

@@ -36,8 +36,8 @@ from werkzeug.debug.console import Console, ThreadedStream
 from werkzeug.debug.tbtools import DebugFrameSummary, DebugTraceback
 from werkzeug.http import parse_cookie
 
-from deploy import mounts
-from deploy.refusal import Refusal
+from deploy.problems import Refusal
+from deploy.settings import mounts
 from deploy.worker.handover import Gone, Handover
 
 # Frames a worker keeps. The newest traceback is kept whole, however deep it is.

@@ -241,7 +241,8 @@ def _accepts() -> bool:
     return action[0] not in (None, int(signal.SIG_IGN))
 
 
-# What uWSGI was started with, such as the lock of deploy/spool.py, is not for the app's children.
+# What uWSGI was started with, such as the lock of deploy/server/spool.py, is not for the app's
+# children.
 for entry in Path("/proc/self/fd").iterdir():
     with contextlib.suppress(OSError):  # that of /proc/self/fd itself
         os.set_inheritable(int(entry.name), int(entry.name) <= 2)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy import knobs
-from deploy.refusal import Refusal
+from deploy.problems import Refusal
+from deploy.settings import knobs
 from tests.rollout.conftest import remove
 from tests.servers import PROJECT, ComposeSite, HostSite, Serve, Site, until
 

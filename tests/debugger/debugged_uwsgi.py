@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
-from deploy import debugging
+from deploy.settings import debugging
 from tests.servers import free_port
 
 PROJECT = Path(__file__).resolve().parent.parent.parent

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from deploy.debugging import check_pin
+from deploy.settings.debugging import check_pin
 from deploy.worker.debugger import trusted_hosts
 from tests.debugger.debugged_uwsgi import PIN
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy import knobs
-from deploy.checks import settings
-from deploy.refusal import Refusal
+from deploy.problems import Refusal
+from deploy.settings import findings as settings
+from deploy.settings import knobs
 from tests.conftest import Serve
 from tests.hostile.names import BELIEVED, HOSTS, NO_HOSTS, ORDINARY
 from tests.hostile.secrecy import WITH_DEBUGGER

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.uwsgi import find
+from deploy.server.programs import find
 from tests.hostile.recipe import Recipe
 from tests.hostile.sizes import DIMENSIONS, PROBE, Dimension, walk
 from tests.hostile.wire import Wire, request

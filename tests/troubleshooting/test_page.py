@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.logs import RELAY
+from deploy.server.logs import RELAY
 from tests.resources import small
 from tests.servers import PROJECT, ComposeSite, HostSite, Serve, until
 

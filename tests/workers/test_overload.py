@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from deploy import health
+from deploy.server import health
 from tests.servers import until
 from tests.workers.lab import results
 

@@ -1,1 +1,0 @@
-"""The checks of `python -m deploy check`, one module for each subject."""

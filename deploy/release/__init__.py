@@ -1,0 +1,4 @@
+"""Replacing one release by another.
+
+Standard library only: a host with containers has no other packages.
+"""

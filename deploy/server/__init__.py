@@ -1,0 +1,1 @@
+"""Getting ready, and becoming uWSGI or nginx."""

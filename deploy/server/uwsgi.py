@@ -1,0 +1,88 @@
+"""Starting uWSGI: the same command line on a laptop, in a container and under systemd."""
+
+import contextlib
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from deploy.problems import Refusal
+from deploy.server import logs, programs, run_dir
+from deploy.settings import debugging
+from deploy.settings.knobs import PROJECT, Knobs
+
+# uWSGI's maximum (bind_to_unix() in core/socket.c).
+_LONGEST_SOCKET_PATH = 102
+_SWITCHES = {"UWSGI_DEBUG", "FLASK_DEBUG"}
+
+
+def command(knobs: Knobs, section: str = "uwsgi") -> list[str]:
+    """The command that starts uWSGI.
+
+    Args:
+        knobs: the knobs of this start.
+        section: the section of ``uwsgi.ini``: ``uwsgi``, or ``local`` for one without nginx.
+    """
+    program = Path(sys.executable).with_name("uwsgi")
+    if not program.exists():
+        raise Refusal(f"{program} does not exist; install requirements.txt with this Python.")
+    mounts = knobs.mounts
+    if knobs.debugger:
+        # The wrapped app. No other code names that module.
+        mounts = [
+            replace(mount, target=f"deploy.worker.debugged:app_{number}")
+            for number, mount in enumerate(mounts)
+        ]
+    options = [word for mount in mounts for word in ("--mount", mount.uwsgi_option)]
+    return [str(program), "--ini", f"{PROJECT / 'uwsgi.ini'}:{section}", *options]
+
+
+def environment(knobs: Knobs, instance: str) -> dict[str, str]:
+    """The environment of that command, when there is a directory for its socket.
+
+    With the debugger on, its private directory is made, too.
+
+    Args:
+        knobs: the knobs of this start.
+        instance: names this instance's socket; no other instance that runs may have it.
+    """
+    sockets = knobs.run_dir / "sockets"
+    debugger = debugging.directory(sockets, instance)
+    # Each worker has a socket there, with its process id for a name.
+    longest = debugger / "4194304" if knobs.debugger else sockets / f"{instance}.stats"
+    if len(os.fsencode(longest)) > _LONGEST_SOCKET_PATH:
+        raise Refusal(
+            f"RUN_DIR is {str(knobs.run_dir)!r}, too long for the path of a unix socket;"
+            " choose a shorter one."
+        )
+    run_dir.refuse_open_sockets(sockets)
+    if knobs.debugger:
+        debugging.prepare(debugger, knobs.environment["WERKZEUG_DEBUG_PIN"])
+    return variables(knobs, instance)
+
+
+def variables(knobs: Knobs, instance: str) -> dict[str, str]:
+    """The environment of that command, whether or not there is a directory for its socket."""
+    given = knobs.environment | {
+        "INSTANCE": instance,
+        "SOCKETS": str(knobs.run_dir / "sockets"),
+        "PYTHON": sys.executable,
+    }
+    # uWSGI would tell systemd in the name of the service that it is ready.
+    given.pop("NOTIFY_SOCKET", None)
+    given.pop("WERKZEUG_DEBUG_PIN", None)  # it is in the private directory
+    # Unset if switched off: uWSGI and Flask also react to an empty variable.
+    return {name: text for name, text in given.items() if text or name not in _SWITCHES}
+
+
+def become(knobs: Knobs, instance: str, section: str = "uwsgi") -> None:
+    """Replace this process by uWSGI, or by the relay of its log, which passes signals on."""
+    programs.limit_open_files()
+    # Missing in a container with one volume for all of RUN_DIR.
+    with contextlib.suppress(OSError):
+        (knobs.run_dir / "sockets").mkdir(mode=0o750)
+    os.chdir(PROJECT)
+    arguments = command(knobs, section)
+    if logs.can_block():
+        arguments = [logs.RELAY, *programs.ending_with_this("TERM"), *arguments]
+    os.execve(arguments[0], arguments, environment(knobs, instance))

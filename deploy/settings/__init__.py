@@ -1,0 +1,1 @@
+"""Text to values: the settings, read and validated."""
