@@ -186,7 +186,8 @@ class Compose:
     @functools.cached_property
     def image(self) -> str:
         """The name of the image that `docker compose up` starts."""
-        name = self.run("config", "--images", "app").split()[0]
+        # Not `config --images app`, which also lists those of the services that it depends on.
+        name = self.configuration["services"]["app"].get("image") or f"{self.name}-app"
         return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
     @functools.cached_property

@@ -81,7 +81,8 @@ def _release(compose: Compose, image: str, timeout: float) -> None:
     name = f"{compose.name}-release-step"
     with contextlib.suppress(DockerError):
         docker("rm", "--force", name)  # of a rollout that was killed
-    run = "run", "--rm", "--no-deps", "-T", "--name", name
+    # With what the app depends on: a first release migrates a database that does not run yet.
+    run = "run", "--rm", "-T", "--name", name
     command = "python", "-m", "deploy", "release"
     try:
         compose.run(*run, "app", *command, image=image, show=True, timeout=timeout)
