@@ -129,3 +129,48 @@ CMD ["certbot.sh"]
 HEALTHCHECK --interval=1h --start-period=5m --start-interval=1s \
     CMD ["openssl", "x509", "-noout", "-checkend", "86400", \
         "-in", "/run/web/certificates/live/site/fullchain.pem"]
+
+
+# --- PostgreSQL, only for deploy/compose/postgres.yml ---
+FROM ${DEBIAN_IMAGE} AS postgres
+
+# No default cluster: deploy/compose/postgres.sh creates one in the volume.
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    groupadd --gid 10003 postgres && \
+    useradd --uid 10003 --gid postgres --no-create-home --home-dir /nonexistent postgres && \
+    apt-get update && apt-get install --yes --no-install-recommends postgresql-common && \
+    sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' \
+        /etc/postgresql-common/createcluster.conf && \
+    apt-get install --yes --no-install-recommends postgresql && \
+    install --directory --owner=postgres --group=postgres --mode=0700 /var/lib/postgresql && \
+    find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
+
+COPY deploy/compose/backing.sh deploy/compose/postgres.sh /usr/local/bin/
+
+USER 10003:10003
+# Fast shutdown. On SIGTERM, PostgreSQL waits for all clients to disconnect.
+STOPSIGNAL SIGINT
+CMD ["postgres.sh"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=120s --start-interval=1s \
+    CMD ["pg_isready", "--quiet", "--dbname=app"]
+
+
+# --- Redis, only for deploy/compose/redis.yml ---
+FROM ${DEBIAN_IMAGE} AS redis
+
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    groupadd --gid 10004 redis && \
+    useradd --uid 10004 --gid redis --no-create-home --home-dir /nonexistent redis && \
+    apt-get update && apt-get install --yes --no-install-recommends redis-server && \
+    install --directory --owner=redis --group=redis --mode=0700 /var/lib/redis && \
+    find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
+
+COPY deploy/compose/backing.sh deploy/compose/redis.sh /usr/local/bin/
+
+USER 10004:10004
+# SIGTERM, Docker's default, is a graceful shutdown, which writes all data to disk.
+CMD ["redis.sh"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=120s --start-interval=1s \
+    CMD ["sh", "-c", "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -e ping"]

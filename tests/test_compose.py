@@ -101,10 +101,13 @@ def test_only_the_apps_user_makes_sockets_and_only_its_group_uses_them(shared_si
 def test_the_users_are_the_same_in_the_dockerfile_and_the_compose_file() -> None:
     dockerfile = (PROJECT / "Dockerfile").read_text()
     services = (PROJECT / "deploy" / "compose" / "services.yml").read_text()
-    app, nginx, certbot = re.findall(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)
-    assert re.findall(r"--uid (\d+)", dockerfile) == [app[0], nginx[0], certbot[0]]
+    users = re.findall(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)
+    app, nginx, certbot, postgres, redis = users
+    assert re.findall(r"--uid (\d+)", dockerfile) == [user for user, _ in users]
     assert certbot == nginx, "one writes the key that the other reads"
-    assert set(re.findall(r"--gid (\d+)", dockerfile)) == {app[1]} == {nginx[1]}
+    assert app[1] == nginx[1]
+    assert set(re.findall(r"--gid (\d+)", dockerfile)) == {group for _, group in users}
+    assert len({app, nginx, postgres, redis}) == 4
     owners = re.findall(r"uid=(\d+),gid=(\d+),mode=(\d+)", services)
     assert sorted(owners) == sorted([(*app, "2750"), (*nginx, "0700")])
 

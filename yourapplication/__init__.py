@@ -5,6 +5,7 @@ every page with ``url_for``, so it works at ``/``, at ``/path`` and at ``/a/b``
 without a setting.
 """
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from flask import Flask
 from . import pages
 from .converters import BoolConverter
 from .sessions import MountSessionInterface
-from .settings import secret_key
+from .settings import database_url, secret_key
 
 __all__ = ["app", "create_app"]
 
@@ -24,9 +25,11 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     :param config: settings that go before the app's own.
     :raises RuntimeError: if ``SECRET_KEY_FILE`` cannot be read.
     """
-    app = Flask(__name__)
+    # DATA_DIR is where files survive a new release.
+    app = Flask(__name__, instance_path=os.environ.get("DATA_DIR") or None)
     app.config.update(
         SECRET_KEY=secret_key(),
+        SQLALCHEMY_DATABASE_URI=database_url(),
         # Another site's form can then not post with our visitor's session.
         SESSION_COOKIE_SAMESITE="Lax",
     )
@@ -34,6 +37,11 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.session_interface = MountSessionInterface()
     app.url_map.converters["bool"] = BoolConverter
     app.register_blueprint(pages.bp)
+    if app.config["SQLALCHEMY_DATABASE_URI"]:
+        # SQLAlchemy and Alembic take most of a second to import.
+        from . import entries
+
+        entries.init_app(app)
     return app
 
 

@@ -27,3 +27,12 @@ def secret_key(environ: Mapping[str, str] = os.environ) -> str:
     # Secure, but new at each start of the app, which ends all sessions and
     # invalidates open forms.
     return secrets.token_hex(32)
+
+
+def database_url(environ: Mapping[str, str] = os.environ) -> str:
+    """``DATABASE_URL``, empty for an app without a database.
+
+    A relative SQLite file, as in ``sqlite:///entries.db``, is in ``DATA_DIR``.
+    """
+    # Some hosts say postgres://, which SQLAlchemy does not know.
+    return environ.get("DATABASE_URL", "").replace("postgres://", "postgresql://", 1)

@@ -32,7 +32,8 @@ def commands(heading: str) -> list[str]:
     section = DOCUMENT.split(f"## {heading}\n")[1].split("\n## ")[0]
     return [
         line
-        for block in re.findall(r"^```\n(.*?)^```", section, re.M | re.S)
+        for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", section, re.M | re.S)
+        if not language
         for line in block.splitlines()
     ]
 
@@ -106,14 +107,14 @@ def test_data_in_the_volume_outlives_containers_and_can_be_restored() -> None:
         type_in(site, "docker compose down", "docker compose up --detach --wait")
         assert entries(site) == len(seen)
 
-        type_in(site, *commands("Backup"))
+        type_in(site, *commands("Backup of files"))
         kept = entries(site, "POST")
         assert kept == len(seen) + 1
         (site.folder / "instance").mkdir()
         (site.folder / "instance" / "config.py").write_text("GREETING = 'hello'\n")
         type_in(site, *commands("A configuration in the instance folder"))
         listed = "docker compose exec -T app ls /app/instance | sort >listed"
-        type_in(site, listed, *commands("Restore"))
+        type_in(site, listed, *commands("Restore of files"))
         assert "config.py" in (site.folder / "listed").read_text().split()
         until(lambda: site.ask("/x/entries").status == 200, "the app again", 60)
         assert entries(site) == len(seen)

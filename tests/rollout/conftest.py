@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -13,8 +14,10 @@ from tests.rollout.load import IDLE_CLOSED, Load
 from tests.servers import ComposeSite, HostSite, until
 
 APP = Path(__file__).parent / "apps" / "shop.py"
-# Requests that each change is made under. For the tables in docs/rollout.md: REQUESTS=20000.
+# Requests that each change is made under, and rollouts of SQLite's test. For the figures in
+# docs/rollout.md and docs/data.md: REQUESTS=20000 ROLLOUTS=10.
 REQUESTS = int(os.environ.get("REQUESTS", "3000"))
+ROLLOUTS = int(os.environ.get("ROLLOUTS", "1"))
 SLOW = 10  # seconds
 
 
@@ -130,6 +133,7 @@ class Unharmed:
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
+        self.counted = shop.counted
         self.load = Load(shop.site.port)
 
     def __enter__(self) -> Load:
@@ -153,7 +157,13 @@ class Unharmed:
             failed = [request for request in failed if request.problem != IDLE_CLOSED]
         assert not failed, load.summary()
         assert load.slowest < SLOW, load.summary()
-        assert not load.miscounted(self.shop.counted().split())
+        assert not load.miscounted(self.counted().split())
+
+    def in_sqlite(self) -> Self:
+        """The same load, of requests that read and write SQLite."""
+        self.counted = lambda: self.shop.site.ask("/path/ledger/lines").text
+        self.load = Load(self.shop.site.port, mount="/path/ledger")
+        return self
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.rollout.conftest import Shop, Unharmed
+from tests.rollout.conftest import ROLLOUTS, Shop, Unharmed
 from tests.servers import ComposeSite, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -31,6 +31,15 @@ def test_a_rollout_to_a_new_version(shop: Shop, unharmed: Unharmed) -> None:
         shop.rollout()
     assert load.versions() == [old, new]
     assert load.overlap(old, new) < DRAIN
+
+
+def test_a_rollout_of_an_app_that_reads_and_writes_sqlite(shop: Shop, unharmed: Unharmed) -> None:
+    versions = [shop.serves()]
+    with unharmed.in_sqlite() as load:
+        for _ in range(ROLLOUTS):
+            versions.append(shop.write())
+            shop.rollout()
+    assert load.versions() == versions
 
 
 @pytest.mark.docker
