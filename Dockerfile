@@ -30,6 +30,12 @@ RUN python3 -m venv /venv && ln -s /app/instance /venv/var
 COPY deploy/patches patches
 COPY requirements.txt requirements-build.txt deploy/install_uwsgi.py ./
 RUN /venv/bin/python install_uwsgi.py requirements.txt requirements-build.txt
+# APT_BUILD_PACKAGES, for requirements that have to be compiled.
+ARG APT_BUILD_PACKAGES
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    [ -z "$APT_BUILD_PACKAGES" ] || { apt-get update && \
+    apt-get install --yes --no-install-recommends -- $APT_BUILD_PACKAGES; }
 RUN --mount=type=cache,target=/downloads \
     /venv/bin/pip install --cache-dir /downloads --require-hashes --requirement requirements.txt
 
@@ -57,6 +63,13 @@ RUN /venv/bin/python -m deploy compress . && \
 
 # --- The app ---
 FROM python AS app
+
+# APT_PACKAGES, before setuid programs are dealt with.
+ARG APT_PACKAGES
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    [ -z "$APT_PACKAGES" ] || { apt-get update && \
+    apt-get install --yes --no-install-recommends -- $APT_PACKAGES; }
 
 # An unprivileged user, and a group shared with nginx, which owns the socket. Writable directories
 # belong to group 0, in which OpenShift runs arbitrary users. No setuid programs.

@@ -62,6 +62,8 @@ def _add_internal_commands(commands: argparse._SubParsersAction) -> None:
         "findings", description="Print the findings in the app's container as JSON."
     )
     findings.add_argument("--load", action="store_true", help="load the apps, too")
+    packages = commands.add_parser("packages", description="Print the packages to install.")
+    packages.add_argument("setting", choices=("APT_PACKAGES", "APT_BUILD_PACKAGES"))
     publish = commands.add_parser("publish", description="Publish the static files again.")
     publish.add_argument(
         "--with-previous", action="store_true", help="with those of the previous release"
@@ -95,6 +97,12 @@ def _run(arguments: argparse.Namespace) -> int:
             from deploy.server import starts
 
             return starts.print_findings(load=arguments.load)
+        case "packages":
+            from deploy.server import packages
+            from deploy.settings import knobs
+
+            print(" ".join(packages.missing(knobs.packages(arguments.setting))))
+            return 0
         case "instances":
             from deploy.server import instances
 

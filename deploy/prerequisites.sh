@@ -1,8 +1,9 @@
 #!/bin/sh
 # Prerequisites of this machine, checked before a build or a start.
 #
-#   sh deploy/prerequisites.sh build    Python with venv, and what uWSGI is patched and compiled with
-#   sh deploy/prerequisites.sh run      nginx (with brotli), envsubst and perl, installed if that needs no password
+#   sh deploy/prerequisites.sh build    Python with venv, what uWSGI is patched and compiled with, and APT_BUILD_PACKAGES
+#   sh deploy/prerequisites.sh run      nginx (with brotli), envsubst, perl, APT_PACKAGES and APT_BUILD_PACKAGES,
+#                                       installed if that needs no password
 #   sh deploy/prerequisites.sh bench    these, wrk, and the header files of libev for bjoern
 #   sh deploy/prerequisites.sh test     nginx, envsubst, wrk and, as root, Chromium and libmagic (else
 #                                       their tests skip)
@@ -29,6 +30,16 @@ lacks_nginx() {    # and what fills in its configuration, and relays its log
     has nginx || lacks nginx 'nginx libnginx-mod-http-brotli-static'
     has envsubst || lacks envsubst gettext-base
     has perl || lacks perl perl-base
+}
+
+# lacks_packages_of SETTING: those of the app, if .env or the environment names any.
+lacks_packages_of() {
+    grep -qs "$1" .env || [ -n "$(printenv "$1")" ] || return 0
+    python_says 'import sys; sys.exit(sys.version_info < (3, 11))' || return 0  # `build` says so
+    for package in $("$python" -m deploy packages "$1" || echo reported); do
+        if [ "$package" = reported ]; then exit 2; fi
+        lacks "$package ($1)" "$package"
+    done
 }
 
 python_says() { "$python" -c "$1" 2>/dev/null; }
@@ -68,9 +79,12 @@ build)
     echo '#include <stdio.h>' | $compiler -fsyntax-only -x c - 2>/dev/null ||
         lacks "a C compiler (${compiler%% *})" "gcc libc6-dev"
     has patch || lacks patch patch
+    lacks_packages_of APT_BUILD_PACKAGES
     ;;
 run)
     lacks_nginx
+    lacks_packages_of APT_PACKAGES
+    lacks_packages_of APT_BUILD_PACKAGES
     ;;
 test)
     lacks_nginx

@@ -77,6 +77,7 @@ KINDS = {
     "E100": Kind("Compose rejects its files", True),
     "E101": Kind("A setting differs between the containers", True),
     "E102": Kind("The stop timeout of a container is shorter than `REQUEST_TIMEOUT`", True),
+    "E110": Kind("A package of `APT_PACKAGES` is not installed"),
 }
 
 

@@ -107,6 +107,7 @@ def test_certbots_container_is_given_all_that_it_uses() -> None:
 def test_the_apps_container_is_given_all_that_python_and_uwsgi_read() -> None:
     # What Compose does with these is all there is to do in a container.
     compose_only = {"APP_IMAGE", "APP_MEMORY", "APP_CPUS", "NGINX_MEMORY", "NGINX_CPUS"}
+    compose_only |= {"APT_PACKAGES", "APT_BUILD_PACKAGES"}  # arguments of the build
     read = (used_by_python() | used_by_uwsgi()) - BETWEEN_PARTS - compose_only
     assert given_to("app") == read
     assert f"RUN_DIR={RUN_DIR}" in (PROJECT / "Dockerfile").read_text()

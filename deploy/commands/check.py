@@ -17,6 +17,7 @@ from deploy.server import (
     app_findings,
     data_dir,
     nginx_findings,
+    packages,
     run_dir,
     tls_files,
     uwsgi_ini,
@@ -129,6 +130,8 @@ def _of_this_machine(knobs: Knobs) -> Iterator[_Subject]:
         yield ".dockerignore", "E001", lambda: images.look(PROJECT)
     if knobs.tls:
         yield "certificate", "E001", lambda: tls_files.look(knobs)
+    if knobs.environment["APT_PACKAGES"]:
+        yield "packages", "E001", lambda: packages.look(knobs)
     yield "nginx", "E050", lambda: _nginx(knobs)
     yield "secret files", "E001", lambda: _secret_files(knobs)
     yield "RUN_DIR", "E070", lambda: run_dir.look(knobs)

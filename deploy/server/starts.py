@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 
 from deploy.problems import Finding, Refusal, Severity
-from deploy.server import app_findings, data_dir, run_dir, tls_files, uwsgi_ini
+from deploy.server import app_findings, data_dir, packages, run_dir, tls_files, uwsgi_ini
 from deploy.settings import findings as settings_findings
 from deploy.settings import knobs as knobs_module
 from deploy.settings.knobs import Knobs
@@ -15,6 +15,7 @@ from deploy.settings.knobs import Knobs
 def before_serving(knobs: Knobs) -> Iterator[Finding]:
     """The checks of `serve` and its rollouts. nginx tests its configuration itself."""
     yield from before_the_app(knobs)
+    yield from packages.look(knobs)
     yield from tls_files.look(knobs)
     yield from run_dir.look(knobs)
 

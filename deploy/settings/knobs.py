@@ -46,7 +46,12 @@ _NGINX_SETS = {
 _HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
 _LISTS = (
     *("MOUNTS", "SERVER_NAMES", "TRUSTED_PROXIES", "DEBUG_ALLOW", "SECURITY_HEADERS"),
-    *("IDENTITY_HEADERS", "PASS_HEADERS", "CHECK_IGNORE"),
+    *("IDENTITY_HEADERS", "PASS_HEADERS", "CHECK_IGNORE", "APT_PACKAGES", "APT_BUILD_PACKAGES"),
+)
+# A name of Debian's (Policy, section 5.6.1), perhaps with architecture and version. apt-get takes a
+# "-" in front for an option, and one behind for "remove".
+_PACKAGE = re.compile(
+    r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](:[a-z0-9-]*[a-z0-9])?(=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?"
 )
 # Bytes. RFC 2104 (section 3) asks for a key as long as the hash; Flask signs with SHA-1.
 _SHORTEST_KEY = 20
@@ -133,6 +138,8 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     _check_headers(text)
     _check_command(text, "RELEASE_COMMAND")
     _check_ignore(text)
+    for name in ("APT_PACKAGES", "APT_BUILD_PACKAGES"):
+        _check_packages(text, name)
     _one_of(text, "LOAD_APPS", ("auto", "once", "each"))
     if text["WORKER_MEMORY"]:
         text["WORKER_MEMORY"] = str(_check_size(text, "WORKER_MEMORY"))
@@ -215,6 +222,17 @@ def run_dir(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) ->
     return (project / _text(environ, project)["RUN_DIR"]).absolute()
 
 
+def packages(
+    name: str, environ: Mapping[str, str] = os.environ, project: Path = PROJECT
+) -> list[str]:
+    """APT_PACKAGES or APT_BUILD_PACKAGES, whatever the other settings are.
+
+    Raises:
+        Refusal: a word in it is no name of a package.
+    """
+    return _check_packages(_text(environ, project), name)
+
+
 def check_ignore(
     environ: Mapping[str, str] = os.environ, project: Path = PROJECT
 ) -> frozenset[str]:
@@ -240,6 +258,17 @@ def _check_ignore(text: Mapping[str, str]) -> frozenset[str]:
                 " remove it, and fix the error."
             )
     return ids
+
+
+def _check_packages(text: Mapping[str, str], name: str) -> list[str]:
+    words = text[name].split()
+    for word in words:
+        if not _PACKAGE.fullmatch(word):
+            raise Refusal(
+                f"{name} has {word!r}; write names of Debian packages, separated by spaces, as in"
+                " libmagic1 ffmpeg."
+            )
+    return words
 
 
 def _text(environ: Mapping[str, str], project: Path) -> dict[str, str]:
