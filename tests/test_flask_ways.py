@@ -1,14 +1,16 @@
 """Flask's own ways to run the same app, and the two ways of this bundle without nginx."""
 
+import http.client
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.servers import FOREIGN_APPS, PROJECT, HostSite, Serve
+from tests.servers import FOREIGN_APPS, PROJECT, HostSite, Serve, until
 from yourapplication import app, create_app
 
 
@@ -48,11 +50,52 @@ def test_the_test_client_needs_no_server(made) -> None:
 # --- make dev, make local ---
 
 
-def test_dev_serves_the_first_app_with_the_debugger_and_reloads_it(serve: Serve) -> None:
-    site = serve("host", command="dev")
+OUTSIDE = ("/", "/static/style.css", "/pathology", "/PATH/")
+
+
+def test_dev_serves_at_the_mounts_and_nowhere_else(serve: Serve) -> None:
+    mounts = "/path=yourapplication:app /plain=plain:application /path/b=yourapplication:app"
+    site = serve("host", command="dev", MOUNTS=mounts, files=[FOREIGN_APPS / "plain.py"])
+    seen = site.ask("/path/inspect?x=1").json()
+    assert (seen["script_root"], seen["path"]) == ("/path", "/inspect")
+    assert site.ask("/path/b/inspect").json()["script_root"] == "/path/b"
+    assert site.ask("/path/static/style.css").status == 200
+    assert site.ask("/plain/").status == 200, "an app without Flask"
+    redirect = site.ask("/path?x=1")
+    assert (redirect.status, redirect.headers["Location"]) == (308, "/path/?x=1")
+    assert [site.ask(path).status for path in OUTSIDE] == [404] * len(OUTSIDE)
+    assert "MOUNTS has /path/ and /plain/ and /path/b/." in site.ask("/").text
+
+
+def test_dev_serves_an_app_at_the_root(serve: Serve) -> None:
+    site = serve("host", command="dev", MOUNTS="/=yourapplication:app")
     assert "Your app works" in site.ask("/").text
-    assert "Werkzeug Debugger" in site.ask("/boom").text
-    assert "Restarting with" in site.logs(), "there is no reloader"
+    assert site.ask("/static/style.css").status == 200
+
+
+def test_dev_has_the_debugger_and_the_reloader_and_survives_a_broken_file(
+    serve: Serve, tmp_path: Path
+) -> None:
+    text = "from flask import Flask\napp = Flask(__name__)\n@app.get('/')\ndef page(): return %r\n"
+    (tmp_path / "changing.py").write_text(text % "first")
+    files = [tmp_path / "changing.py"]
+    site = serve("host", command="dev", files=files, MOUNTS="/path=changing:app")
+    assert site.ask("/path/").text == "first"
+
+    def becomes(content: str, seen: str) -> None:
+        (site.folder / "changing.py").write_text(content)
+        until(lambda: responds_with(site, "/path/", seen), f"a response with {seen!r}")
+
+    becomes("1 / 0\n", "ZeroDivisionError")
+    assert "Werkzeug Debugger" in site.ask("/path/").text
+    becomes(text % "second", "second")
+
+
+def responds_with(site: HostSite, path: str, text: str) -> bool:
+    try:
+        return text in site.ask(path).text
+    except (OSError, http.client.HTTPException):
+        return False  # it is being started again
 
 
 def test_local_serves_at_the_mount_and_nowhere_else(serve: Serve) -> None:
@@ -62,10 +105,8 @@ def test_local_serves_at_the_mount_and_nowhere_else(serve: Serve) -> None:
     assert (seen["script_root"], seen["path"]) == ("/path", "/inspect")
     assert seen["external_url"] == f"{site.url}/path/"
     assert site.ask("/path/static/style.css").status == 200
-    for outside in ("/", "/pathology", "/PATH/"):
-        response = site.ask(outside)
-        assert response.status >= 400
-        assert b"Your app works" not in response.body
+    assert [site.ask(path).status for path in OUTSIDE] == [404] * len(OUTSIDE)
+    assert "MOUNTS has /path/ and /plain/." in site.ask("/").text
     assert "LookupError: nothing here catches this" in site.ask("/plain/raise").text
 
 

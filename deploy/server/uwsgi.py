@@ -10,6 +10,7 @@ from deploy.problems import Refusal
 from deploy.server import logs, programs, run_dir
 from deploy.settings import debugging
 from deploy.settings.knobs import PROJECT, Knobs
+from deploy.settings.mounts import Mount
 
 # uWSGI's maximum (bind_to_unix() in core/socket.c).
 _LONGEST_SOCKET_PATH = 102
@@ -33,6 +34,9 @@ def command(knobs: Knobs, section: str = "uwsgi") -> list[str]:
             replace(mount, target=f"deploy.worker.debugged:app_{number}")
             for number, mount in enumerate(mounts)
         ]
+    if section == "local" and all(mount.prefix for mount in mounts):
+        # Without nginx, which responds with 404. uWSGI would with 500.
+        mounts = [*mounts, Mount("/", "deploy.worker.outside:app")]
     options = [word for mount in mounts for word in ("--mount", mount.uwsgi_option)]
     return [str(program), "--ini", f"{PROJECT / 'uwsgi.ini'}:{section}", *options]
 

@@ -313,13 +313,6 @@ def lost_lines(world: World) -> str:
         return next(line for line in relay.stdout if not line.startswith(b"x")).decode()
 
 
-def no_application(world: World) -> str:
-    site = world.serve("host", command="local", WORKERS=1)
-    assert site.ask("/").status == 500
-    until(lambda: "no python" in site.logs(), "uWSGI's error", SECONDS)
-    return site.logs()
-
-
 def unavailable(world: World) -> str:
     with instead_of_the_socket(world, " os.unlink(live)") as site, site.client() as client:
         response = client.get("/path/")
@@ -399,7 +392,6 @@ ON_HOST: dict[str, Callable[[World], str]] = {
     "client intended to send too large body": lambda w: w.logs(
         "client intended to send", path="/x/", method="POST", content=b"x" * 2000
     ),
-    "no python application found, check your startup logs for errors": no_application,
     "The session is unavailable because no secret key was set.": (
         lambda w: w.logs("no secret key was set.", path="/x/login")
     ),
