@@ -1,14 +1,17 @@
 """What only containers promise: little power, a clean beginning, and a clean end."""
 
+import http.client
 import json
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from python_on_whales import Container, docker
 
-from tests.servers import PROJECT, ComposeSite, NotServedError, Serve
+from tests.servers import PROJECT, ComposeSite, NotServedError, Serve, until
 
 pytestmark = pytest.mark.docker
 
@@ -175,6 +178,43 @@ def test_nginx_says_503_while_there_is_no_app_and_finds_the_next_one(spare: Comp
     assert spare.ask("/path/static/style.css").status == 200, "this needs no app"
     spare.compose("up", "--detach", "--wait", "app")
     assert spare.ask("/path/").status == 200, "nginx had to be told"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_watch_replaces_the_container_when_a_file_of_the_app_changes(tmp_path: Path) -> None:
+    text = "from flask import Flask\napp = Flask(__name__)\n@app.get('/')\ndef page(): return %r\n"
+    (tmp_path / "watched.py").write_text(text % "first")
+    site = ComposeSite(files=[tmp_path / "watched.py"], MOUNTS="/path=watched:app", WORKERS=1)
+    said = tmp_path / "watch.log"
+
+    def responds_with(page: str) -> bool:
+        try:
+            return site.ask("/path/").text == page
+        except (OSError, http.client.HTTPException):
+            return False
+
+    try:
+        site.start()
+        with said.open("w") as log:
+            watch = subprocess.Popen(
+                ["docker", "compose", "--project-name", site.name, "watch"],
+                cwd=site.folder,
+                env=site.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            until(lambda: "atch enabled" in said.read_text(), "the watch", 300)
+            until(lambda: responds_with("first"), "the app")
+            (site.folder / "watched.py").write_text(text % "second")
+            until(lambda: responds_with("second"), "the new container", 300)
+        finally:
+            watch.terminate()
+            watch.wait(120)
+    finally:
+        site.clean_up()
 
 
 def test_down_leaves_nothing_behind(serve: Serve) -> None:
