@@ -32,9 +32,17 @@ lacks_nginx() {    # and what fills in its configuration, and relays its log
     has perl || lacks perl perl-base
 }
 
-# lacks_packages_of SETTING: those of the app, if .env or the environment names any.
-lacks_packages_of() {
-    grep -qs "$1" .env || [ -n "$(printenv "$1")" ] || return 0
+names_packages() {    # whether the environment or .env may name packages of the app
+    [ -z "${APT_PACKAGES-}${APT_BUILD_PACKAGES-}" ] || return 0
+    [ -r .env ] || return 1
+    while read -r line || [ "$line" ]; do
+        case $line in *APT_*) return 0 ;; esac
+    done <.env
+    return 1
+}
+
+lacks_packages_of() {    # lacks_packages_of SETTING
+    names_packages || return 0
     python_says 'import sys; sys.exit(sys.version_info < (3, 11))' || return 0  # `build` says so
     for package in $("$python" -m deploy packages "$1" || echo reported); do
         if [ "$package" = reported ]; then exit 2; fi

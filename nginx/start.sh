@@ -63,6 +63,8 @@ if [ "$CLIENT_REQUESTS_PER_SECOND" != 0 ]; then
     fill_in modes/client-rate-zone.conf servers/client-rate-zone.conf
 fi
 
+cp "modes/compress-$COMPRESS_RESPONSES.conf" servers/
+
 cp modes/no-cache.conf disk-full/
 if [ "$CACHE_SIZE" != 0 ]; then
     fill_in modes/cache-zone.conf servers/cache-zone.conf

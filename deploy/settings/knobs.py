@@ -140,6 +140,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     _check_ignore(text)
     for name in ("APT_PACKAGES", "APT_BUILD_PACKAGES"):
         _check_packages(text, name)
+    _one_of(text, "COMPRESS_RESPONSES", ("anonymous", "all", "off"))
     _one_of(text, "LOAD_APPS", ("auto", "once", "each"))
     if text["WORKER_MEMORY"]:
         text["WORKER_MEMORY"] = str(_check_size(text, "WORKER_MEMORY"))
