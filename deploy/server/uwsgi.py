@@ -29,16 +29,19 @@ def command(knobs: Knobs, section: str = "uwsgi") -> list[str]:
         raise Refusal(f"{program} does not exist; install requirements.txt with this Python.")
     mounts = knobs.mounts
     if knobs.debugger:
-        # The wrapped app. No other code names that module.
-        mounts = [
-            replace(mount, target=f"deploy.worker.debugged:app_{number}")
-            for number, mount in enumerate(mounts)
-        ]
+        mounts = _named_by("deploy.worker.debugged", mounts)  # no other code names that module
+    elif knobs.environment["WARM_UP_PATH"]:
+        mounts = _named_by("deploy.worker.warm_up", mounts)
     if section == "local" and all(mount.prefix for mount in mounts):
         # Without nginx, which responds with 404. uWSGI would with 500.
         mounts = [*mounts, Mount("/", "deploy.worker.outside:app")]
     options = [word for mount in mounts for word in ("--mount", mount.uwsgi_option)]
     return [str(program), "--ini", f"{PROJECT / 'uwsgi.ini'}:{section}", *options]
+
+
+def _named_by(module: str, mounts: list[Mount]) -> list[Mount]:
+    """The mounts of the apps that a module of this bundle has by the names app_0, app_1, ..."""
+    return [replace(mount, target=f"{module}:app_{n}") for n, mount in enumerate(mounts)]
 
 
 def environment(knobs: Knobs, instance: str) -> dict[str, str]:

@@ -140,6 +140,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     _check_ignore(text)
     for name in ("APT_PACKAGES", "APT_BUILD_PACKAGES"):
         _check_packages(text, name)
+    _check_warm_up_path(text)
     _one_of(text, "COMPRESS_RESPONSES", ("anonymous", "all", "off"))
     _one_of(text, "LOAD_APPS", ("auto", "once", "each"))
     if text["WORKER_MEMORY"]:
@@ -346,6 +347,15 @@ def _data_dir(text: Mapping[str, str], project: Path) -> Path:
             " checkout, or leave it empty for the directory `instance`."
         )
     return path
+
+
+def _check_warm_up_path(text: Mapping[str, str]) -> None:
+    path = text["WARM_UP_PATH"]
+    if not re.fullmatch(r"(/[A-Za-z0-9._~/-]*)?", path):
+        raise Refusal(
+            f"WARM_UP_PATH is {path!r}; write a path below the mounts, such as /, of"
+            " letters, digits, '.', '_', '~' and '-', or nothing."
+        )
 
 
 def _check_spaces(text: Mapping[str, str], name: str) -> None:
