@@ -11,6 +11,7 @@ uWSGI does not give away what it has mounted, so with WARM_UP_PATH it mounts ``a
 import contextlib
 import io
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -79,6 +80,7 @@ def _call(mount: Mount, app: Callable[..., Any]) -> None:
         "HTTP_USER_AGENT": "warm-up",
         "REMOTE_ADDR": "127.0.0.1",
         "wsgi.input": io.BytesIO(),
+        "wsgi.errors": sys.stderr,
         "wsgi.url_scheme": "https" if _https else "http",
         "wsgi.multithread": settings.THREADS > 1,
         "wsgi.multiprocess": len(uwsgi.workers()) > 1,
