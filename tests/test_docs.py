@@ -1,10 +1,10 @@
-"""The documents name tests that exist."""
+"""The documents name tests and settings that exist."""
 
 import re
 
 import pytest
 
-from tests.servers import PROJECT
+from tests.servers import KNOBS, PROJECT
 
 NAMED = sorted(
     set(re.findall(r"tests/[\w/]+\.py(?:::\w+)?", (PROJECT / "docs/security.md").read_text()))
@@ -26,3 +26,11 @@ def test_every_threat_has_a_mitigation_and_a_test() -> None:
     for threat, mitigation, test, _ in rows:
         assert mitigation.strip(), threat
         assert "tests/" in test or "make lint" in test, threat
+
+
+def test_migrating_names_settings_that_exist() -> None:
+    lines = (PROJECT / "docs" / "migrating.md").read_text().splitlines()
+    here = [line.strip("| ").split(" | ")[-1] for line in lines if line.startswith("| ")]
+    named = {name for cell in here for name in re.findall(r"`([A-Z][A-Z_]+)(?:=[^`]*)?`", cell)}
+    assert len(named) > 10
+    assert named <= KNOBS.keys()

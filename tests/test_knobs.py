@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from deploy.problems import Refusal
 from deploy.settings import knobs, mounts
 from deploy.settings.mounts import Mount
-from tests.servers import PROJECT
+from tests.servers import KNOBS, PROJECT
 
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")), knobs.DEFAULTS]
 # The one in Flask's quickstart.
@@ -34,6 +34,20 @@ def test_a_default_holds_where_nothing_else_is_said(project: Path) -> None:
     assert found.environment_name == "development"
     assert found.server_names == []
     assert not found.debugger
+
+
+def test_a_renamed_setting_is_rejected_with_its_new_name(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(knobs.RENAMED, "PROCESSES_OF_UWSGI", "WORKERS")
+    (project / ".env").write_text("PROCESSES_OF_UWSGI=4\n")
+    with pytest.raises(Refusal, match=r"PROCESSES_OF_UWSGI is set to '4', .* calls it WORKERS;"):
+        knobs.read({}, project)
+
+
+def test_what_was_renamed_is_no_setting_any_more_and_what_it_became_is() -> None:
+    assert not knobs.RENAMED.keys() & KNOBS.keys()
+    assert set(knobs.RENAMED.values()) <= KNOBS.keys()
 
 
 def test_a_line_in_env_wins_over_the_default(project: Path) -> None:

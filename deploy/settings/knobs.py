@@ -23,6 +23,8 @@ from deploy.settings.mounts import Mount
 PROJECT = Path(__file__).resolve().parents[2]
 DEFAULTS = PROJECT / "deploy" / "defaults.env"
 
+# Settings that had another name in an earlier release, by that name.
+RENAMED: dict[str, str] = {}
 # Similarity of a misspelt name (WORKRES, WORKER, SERVER_NAME), and less than that of common names
 # of other variables (HTTP_PROXY, SECRET_KEY_BASE).
 _ALIKE = 0.84
@@ -285,6 +287,11 @@ def _refuse_misspelt(text: Mapping[str, str], knobs: Mapping[str, str]) -> None:
             raise Refusal(
                 f"{name} is set, and uWSGI reads every UWSGI_* variable as an option of its own;"
                 " put the option into uwsgi.ini, or give the variable another name."
+            )
+        if name in RENAMED:
+            raise Refusal(
+                f"{name} is set to {text[name]!r}, and this release calls it {RENAMED[name]};"
+                " rename it in .env, or wherever it is set (CHANGELOG.md has what else changed)."
             )
         if close := get_close_matches(name.upper(), knobs, n=1, cutoff=_ALIKE):
             raise Refusal(
