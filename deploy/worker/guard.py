@@ -83,17 +83,18 @@ def _end_when_unfit() -> None:
     timer, longest = held.Timer(), settings.REQUEST_TIMEOUT + held.GRACE
     timer.handle()
     born = has_files = time.monotonic()
-    accepts, reason, late = settings.LOADED_ONCE, "", ""
+    accepts, reason, late = False, "", ""
     while not reason:
         if accepts:
             timer.renew(longest)
             time.sleep(PAUSE)
-        else:  # loading an app may hold the interpreter for long
+        else:  # loading an app and its warm-up may hold the interpreter for long
             timer.renew(settings.START_TIMEOUT)
             time.sleep(SHORT_PAUSE)
             # An app may replace all signal handlers while it is loaded.
             timer.handle()
             uwsgi.catch_end()
+            born = time.monotonic()  # it is of no use before
         # With the debugger on, requests stop at breakpoints.
         late = "" if settings.DEBUGGER else "".join(deadline.missed())
         for line in streams.end_lost():

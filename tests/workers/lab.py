@@ -69,7 +69,7 @@ class Lab:
 
     def workers(self) -> list[psutil.Process]:
         """uWSGI's workers."""
-        return [p for p in self.master.children() if p.name() == "uwsgi"]
+        return [child for child in self.master.children() if _is_uwsgi(child)]
 
     def connections(self) -> int:
         """The number of requests in the listen backlog or in flight."""
@@ -79,6 +79,13 @@ class Lab:
 
     def close(self) -> None:
         self._clients.shutdown()
+
+
+def _is_uwsgi(process: psutil.Process) -> bool:
+    try:
+        return process.name() == "uwsgi"
+    except psutil.NoSuchProcess:
+        return False  # it has ended just now
 
 
 def results(requests: list[Future]) -> Counter:
