@@ -76,7 +76,8 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
 RUN groupadd --gid 10001 web && \
     useradd --uid 10001 --gid web --no-create-home --home-dir /nonexistent app && \
     install --directory --owner=app --group=0 --mode=0775 /run/web /run/web/static && \
-    install --directory --owner=app --group=0 --mode=2770 /app/instance /run/web/tmp && \
+    install --directory --owner=app --group=0 --mode=2770 \
+        /app/instance /run/web/tmp /run/web/processes && \
     find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
 
 COPY --from=build /venv /venv

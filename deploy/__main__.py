@@ -53,10 +53,11 @@ def _add_commands(commands: argparse._SubParsersAction) -> None:
 def _add_internal_commands(commands: argparse._SubParsersAction) -> None:
     """Commands of containers, uWSGI, `make` and rollouts. `--help` does not list them."""
     commands.add_parser("app", description="Run uWSGI in the app's container.")
+    commands.add_parser("processes", description="Run the Procfile's processes in a container.")
     commands.add_parser("health", description="Healthcheck of the app's container.")
     commands.add_parser("promote", description="Make this instance live once it is healthy.")
     commands.add_parser("preflight", description="Load the apps, and publish their static files.")
-    commands.add_parser("release", description="Run RELEASE_COMMAND.")
+    commands.add_parser("release", description="Run the release step.")
     commands.add_parser("instances", description="Print the instances of this machine as JSON.")
     findings = commands.add_parser(
         "findings", description="Print the findings in the app's container as JSON."
@@ -141,6 +142,10 @@ def _run(arguments: argparse.Namespace) -> int:
             from deploy.server import container
 
             container.become(found)
+        case "processes":
+            from deploy.server import processes
+
+            return processes.run(found)
         case "release":
             from deploy.server import release_step
 

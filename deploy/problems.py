@@ -44,6 +44,7 @@ KINDS = {
     "W008": Kind("`TRUSTED_PROXIES` is a large part of the Internet"),
     "W009": Kind("There are more workers than CPUs"),
     "W010": Kind("Workers may exceed the memory limit before they are replaced"),
+    "W011": Kind("A line of the Procfile is not run"),
     "E020": Kind("The uwsgi socket is writable for all users", True),
     "E021": Kind("The listen backlog exceeds `net.core.somaxconn`", True),
     "E022": Kind("The stop timeout of uWSGI is shorter than `REQUEST_TIMEOUT`", True),

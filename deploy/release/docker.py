@@ -59,12 +59,12 @@ def docker(*words: str, show: bool = False, timeout: float | None = None, **vari
 
 @dataclass(frozen=True)
 class Container:
-    """A container of the service ``app``, as it was when it was looked at.
+    """A container, as it was when it was looked at.
 
     Args:
         id: its id.
         name: its name.
-        instance: the name of its instance of uWSGI, which is its host name.
+        instance: its host name, which is the name of its instance of uWSGI.
         image: the id of its image.
         state: ``created``, ``running``, ``exited`` and so on.
         health: ``starting``, ``healthy`` or ``unhealthy``; empty when it does not run.
@@ -171,9 +171,9 @@ class Compose:
         variables = {"APP_IMAGE": image} if image else {}
         return docker("compose", *self._files, *words, show=show, timeout=timeout, **variables)
 
-    def containers(self) -> list[Container]:
-        """All containers of the service ``app``, oldest first."""
-        ids = self.run("ps", "--all", "--quiet", "app").split()
+    def containers(self, service: str = "app") -> list[Container]:
+        """All containers of a service, oldest first."""
+        ids = self.run("ps", "--all", "--quiet", service).split()
         number = "com.docker.compose.container-number"
         return sorted(Container.inspect(*ids), key=lambda found: int(found.labels[number]))
 

@@ -1,8 +1,8 @@
 """Rollout and rollback of containers, without dropped requests.
 
-A rollout starts another container, waits until it is live and healthy, and stops the old one. The
-instances promote themselves (see ``promotion``). A failure before that leaves the old one
-untouched.
+A rollout starts another container, waits until it is live and healthy, replaces the container of
+the Procfile's processes, and stops the old one. The instances promote themselves (see
+``promotion``). A failure before that leaves the old one untouched.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _POLL_INTERVAL = 0.25
 
 
 class RolloutError(Exception):
-    """A rollout failed. The old release is still live."""
+    """A rollout failed. The old release is still live, unless the message says otherwise."""
 
 
 def rollout(image: str | None, timeout: float) -> None:
@@ -107,8 +107,11 @@ def _replace(compose: Compose, releases: Releases, image: str, timeout: float) -
         releases.promote(image)
         _say("Starting everything, since nothing is live")
         wait = "--wait", "--wait-timeout", f"{math.ceil(timeout)}"
-        compose.run("up", "--detach", *wait, show=True)
+        # The web is live whether or not the processes are healthy.
+        compose.run("up", "--detach", *wait, "--scale", "processes=0", show=True)
         _say(f"Release {releases.keep(image)} is live")
+        _replace_processes(compose)
+        _wait_for_processes(compose, image, timeout)
         return
 
     releases.keep(live.image)  # it may have been started without a rollout
@@ -124,11 +127,55 @@ def _replace(compose: Compose, releases: Releases, image: str, timeout: float) -
         raise
     releases.promote(image)
     release = releases.keep(image)
+    # Tasks of the new release are for its own workers: replace these at once.
+    _replace_processes(compose)
     _say(f"Release {release} is live; {live.name} drains")
     live.remove()
     _say(f"{live.name} has stopped")
     _publish_again(compose, live, new)
+    _wait_for_processes(compose, image, timeout)
     releases.prune(release)
+
+
+def _replace_processes(compose: Compose) -> None:
+    """Replace the container of the Procfile's processes; with PROCESSES empty, remove it.
+
+    Compose starts the new one when the old one has stopped, and goes on if this process is killed.
+    """
+    if not (_runs_processes(compose) or compose.containers("processes")):
+        return
+    _say("Replacing the processes; the old ones finish their work")
+    try:
+        compose.run("up", "--detach", "--no-deps", "--no-build", "--force-recreate", "processes")
+    except DockerError as problem:
+        _say(f"The processes cannot be replaced ({problem})")
+
+
+def _wait_for_processes(compose: Compose, image: str, timeout: float) -> None:
+    """Wait until the container of the Procfile's processes is healthy.
+
+    Raises:
+        RolloutError: it failed or timed out.
+    """
+    end = time.monotonic() + timeout
+    problem = "" if _runs_processes(compose) else None
+    while problem == "":
+        found = compose.containers("processes")
+        if not found or found[0].image != image or found[0].state != "running":
+            problem = "their container does not run; type: docker compose logs processes"
+        elif found[0].health == "healthy":
+            return
+        elif " ended with " in (said := found[0].execute("cat", "/tmp/processes")):
+            problem = said
+        elif time.monotonic() > end:
+            problem = said or "they have not started"
+        time.sleep(_POLL_INTERVAL)
+    if problem:
+        raise RolloutError(f"The release is live, but its processes are not healthy: {problem}")
+
+
+def _runs_processes(compose: Compose) -> bool:
+    return compose.configuration["services"]["processes"].get("scale", 0) > 0
 
 
 def _keep_live(live: Container) -> None:

@@ -1,9 +1,9 @@
-"""Supervisor of nginx and uWSGI on this machine.
+"""Supervisor of nginx, uWSGI and the Procfile's processes on this machine.
 
-When one of the two exits, the other is stopped. A rollout starts a second uWSGI, waits until it is
-live, and stops the old one. A graceful shutdown stops nginx first, which finishes in-flight
-requests, and then uWSGI. Generic supervisors send SIGTERM to both at once, on which nginx drops
-requests.
+When one of the first two exits, all are stopped. A rollout starts a second uWSGI, waits until it is
+live, stops the old one, and replaces the processes. A graceful shutdown stops nginx first, which
+finishes in-flight requests, and then uWSGI. Generic supervisors send SIGTERM to both at once, on
+which nginx drops requests.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from typing import Any, Self
 from deploy.problems import Refusal
 from deploy.release import control
 from deploy.server import nginx, preflight, programs, promotion, starts, systemd, uwsgi
+from deploy.server.processes import Processes
 from deploy.settings import knobs as knobs_module
 from deploy.settings.knobs import PROJECT, Knobs
 
@@ -33,6 +34,7 @@ class Site:
 
     def __init__(self, knobs: Knobs) -> None:
         self._knobs = knobs
+        self._processes = [self._processes_of(knobs)]  # the last ones are the live release's
         self._asked = asyncio.Event()
         self._numbers = itertools.count(1)
         self._apps: list[_Server] = []  # the last one is live, or about to be
@@ -50,20 +52,30 @@ class Site:
 
     @contextlib.asynccontextmanager
     async def started(self, nginx_environment: dict[str, str]) -> AsyncIterator[None]:
-        """Start uWSGI, then nginx; when the block has ended, stop nginx, then uWSGI."""
+        """Start uWSGI, nginx and the processes; when the block has ended, stop them.
+
+        nginx is stopped before uWSGI.
+        """
         try:
             self._live = await self._start_app(self._knobs)
             if await self.until(lambda: self._is_live(self._live)):
                 self._front = await _Server.start(
                     nginx.command(self._knobs.run_dir), signal.SIGQUIT, env=nginx_environment
                 )
+                self._processes[-1].start()
             yield
         finally:
-            systemd.notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={2 * self._stop_timeout():.0f}000000")
-            if self._front:
-                await self._front.stop(signal.SIGQUIT, self._stop_timeout())
-            for app in self._apps:
-                await app.stop(signal.SIGTERM, self._stop_timeout())
+            timeouts = (processes.stop_timeout for processes in self._processes)
+            seconds = max(2 * self._stop_timeout(), *timeouts)
+            systemd.notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={seconds}000000")
+            stops = (processes.stop() for processes in self._processes)
+            await asyncio.gather(self._stop_servers(), *stops)
+
+    async def _stop_servers(self) -> None:
+        if self._front:
+            await self._front.stop(signal.SIGQUIT, self._stop_timeout())
+        for app in self._apps:
+            await app.stop(signal.SIGTERM, self._stop_timeout())
 
     async def until(self, condition: Callable[[], bool]) -> bool:
         """Wait until it is true. False if a server exits or a stop is requested before."""
@@ -121,8 +133,18 @@ class Site:
             say("nginx reads its new configuration")
             self._front.process.send_signal(signal.SIGHUP)
         say("The new instance is live; the old one drains")
-        await old.stop(signal.SIGTERM, self._stop_timeout())
+        # Tasks of the new release are for its own workers: replace these at once.
+        previous, processes = self._processes[-1], self._processes_of(knobs)
+        self._processes.append(processes)
+        processes.start()
+        await asyncio.gather(old.stop(signal.SIGTERM, self._stop_timeout()), previous.stop())
         self._apps.remove(old)
+        self._processes.remove(previous)
+        if problem := await processes.problem(timeout):
+            raise Refusal(f"the new instance is live, but {problem}")
+
+    def _processes_of(self, knobs: Knobs) -> Processes:
+        return Processes(knobs, knobs.run_dir / "processes" / "report")
 
     async def _start_app(self, knobs: Knobs) -> "_Server":
         name = f"app-{next(self._numbers)}"

@@ -1,4 +1,4 @@
-"""The release step: RELEASE_COMMAND, once before a new release goes live."""
+"""The release step, once before a new release goes live: RELEASE_COMMAND, or the Procfile's."""
 
 import os
 import shlex
@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 from deploy.problems import Refusal
+from deploy.settings import procfile
 from deploy.settings.knobs import PROJECT, Knobs
 
 
 def become(knobs: Knobs) -> None:
-    """Replace this process by ``RELEASE_COMMAND``; return when there is none.
+    """Replace this process by the release step; return when there is none.
 
     It has the app's environment and directory, and the programs of this Python's environment.
 
@@ -18,9 +19,13 @@ def become(knobs: Knobs) -> None:
         Refusal: there is no such program.
     """
     words = shlex.split(knobs.environment["RELEASE_COMMAND"])
-    if not words:
+    if words:
+        print(f"RELEASE_COMMAND: {shlex.join(words)}", flush=True)
+    elif command := knobs.procfile.get("release"):
+        print(f"Procfile's release: {command}", flush=True)
+        words = procfile.shell(command)
+    else:
         return
-    print(f"RELEASE_COMMAND: {shlex.join(words)}", flush=True)
     os.chdir(PROJECT)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     try:

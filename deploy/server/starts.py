@@ -32,7 +32,8 @@ def abort_on_errors(findings: Iterable[Finding], report: Callable[[str], None]) 
 
     Args:
         findings: of its checks.
-        report: called with the message of each other error, unless that is ignored.
+        report: called with the message of each other error, and of each line of the Procfile that
+            is not run, unless that is ignored.
 
     Raises:
         Refusal: there is a blocking error.
@@ -41,7 +42,8 @@ def abort_on_errors(findings: Iterable[Finding], report: Callable[[str], None]) 
     for found in findings:
         if found.blocking:
             raise Refusal(found.message)
-        if found.severity is Severity.ERROR and found.id not in ignored_ids:
+        reported = found.severity is Severity.ERROR or found.id == "W011"
+        if reported and found.id not in ignored_ids:
             report(found.message)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deploy.problems import Finding
-from deploy.settings import debugging
+from deploy.settings import debugging, procfile
 from deploy.settings.knobs import Knobs, problem_of_key, usable_cpus
 
 # Not registrable: RFC 6761 and 6762, ICANN's .internal, and common private names.
@@ -21,6 +21,8 @@ def look(knobs: Knobs) -> Iterator[Finding]:
     yield from _debugging(knobs)
     yield from _clients(knobs)
     yield from _workers(knobs)
+    for line in procfile.not_run(knobs.procfile, knobs.environment["PROCESSES"]):
+        yield Finding("W011", line)
 
 
 def _secret_key(knobs: Knobs) -> Iterator[Finding]:

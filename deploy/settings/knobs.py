@@ -17,8 +17,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from deploy.problems import KINDS, Refusal
-from deploy.settings import debugging, env_file, mounts
+from deploy.settings import debugging, env_file, mounts, procfile
 from deploy.settings.mounts import Mount
+from deploy.settings.procfile import Process
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEFAULTS = PROJECT / "deploy" / "defaults.env"
@@ -49,6 +50,7 @@ _HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
 _LISTS = (
     *("MOUNTS", "SERVER_NAMES", "TRUSTED_PROXIES", "DEBUG_ALLOW", "SECURITY_HEADERS"),
     *("IDENTITY_HEADERS", "PASS_HEADERS", "CHECK_IGNORE", "APT_PACKAGES", "APT_BUILD_PACKAGES"),
+    "PROCESSES",
 )
 # A name of Debian's (Policy, section 5.6.1), perhaps with architecture and version. apt-get takes a
 # "-" in front for an option, and one behind for "remove".
@@ -87,6 +89,8 @@ class Knobs:
     run_dir: Path
     data_dir: Path
     debugger: bool
+    procfile: dict[str, str]
+    processes: list[Process]
     given: dict[str, str]
     environment: dict[str, str]
 
@@ -116,16 +120,16 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
 
     workers = _whole_number(text, "WORKERS", 1, 1024) if text["WORKERS"] else usable_cpus()
     _whole_number(text, "THREADS", 1, 1024)
-    for name in ("REQUEST_TIMEOUT", "START_TIMEOUT"):
+    for name in ("REQUEST_TIMEOUT", "START_TIMEOUT", "PROCESSES_STOP_TIMEOUT"):
         _whole_number(text, name, 1, 86_400)
     for name in ("CLIENT_REQUESTS_AT_ONCE", "CLIENT_REQUESTS_PER_SECOND"):
         _whole_number(text, name, 0, 65_535)
     max_body_size = _check_size(text, "MAX_BODY_SIZE")
     if text["CACHE_SIZE"] != "0":
         _check_size(text, "CACHE_SIZE")
-    for name in ("APP_MEMORY", "NGINX_MEMORY"):
+    for name in ("APP_MEMORY", "NGINX_MEMORY", "PROCESSES_MEMORY"):
         _check_size(text, name)
-    for name in ("APP_CPUS", "NGINX_CPUS"):
+    for name in ("APP_CPUS", "NGINX_CPUS", "PROCESSES_CPUS"):
         _check_cpus(text, name)
     _check_address(text, "HTTP_ADDRESS")
     for name in ("TRUSTED_PROXIES", "DEBUG_ALLOW"):
@@ -139,6 +143,12 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
             )
     _check_headers(text)
     _check_command(text, "RELEASE_COMMAND")
+    commands = procfile.read(project)
+    if "release" in commands and text["RELEASE_COMMAND"].strip():
+        raise Refusal(
+            f"RELEASE_COMMAND is {text['RELEASE_COMMAND']!r}, and the Procfile has a release line,"
+            " which is the same step; remove one of the two."
+        )
     _check_ignore(text)
     for name in ("APT_PACKAGES", "APT_BUILD_PACKAGES"):
         _check_packages(text, name)
@@ -182,6 +192,8 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         run_dir=Path(text["RUN_DIR"]),
         data_dir=Path(text["DATA_DIR"]),
         debugger=debugger,
+        procfile=commands,
+        processes=procfile.scale(text["PROCESSES"], commands, project),
         given=given,
         environment=text,
     )
