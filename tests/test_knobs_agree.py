@@ -21,6 +21,12 @@ RUN_DIR = "/run/web"  # in a container
 COMPOSE = PROJECT / "deploy" / "compose"
 SERVICES = (COMPOSE / "services.yml").read_text()
 ALL_SERVICES = "".join(file.read_text() for file in COMPOSE.glob("services*.yml"))
+# Not defaults: Compose's own name for the image, and one container if there are processes.
+for derived, short in (
+    ("${APP_IMAGE:-${COMPOSE_PROJECT_NAME}-app}", "${APP_IMAGE}"),
+    ("0${PROCESSES:+1}", "${PROCESSES}"),
+):
+    ALL_SERVICES = ALL_SERVICES.replace(derived, short)
 NGINX = [
     PROJECT / "nginx" / "start.sh",
     PROJECT / "nginx" / "health.sh",
@@ -68,7 +74,7 @@ def used_by_certbot() -> set[str]:
 def given_to(service: str, services: str = SERVICES) -> set[str]:
     """The variables that a container of this service gets."""
     section = re.search(rf"^  {service}:\n((?:   .*\n|\n)+)", services, re.MULTILINE)[1]
-    listed = re.search(r"^    environment:\n((?:      - .*\n)+)", section, re.MULTILINE)[1]
+    listed = re.search(r"^    environment:(?: &environment)?\n((?:      - .*\n)+)", section, re.MULTILINE)[1]
     return set(re.findall(rf"- ({NAME})", listed))
 
 
@@ -108,6 +114,7 @@ def test_the_apps_container_is_given_all_that_python_and_uwsgi_read() -> None:
     # What Compose does with these is all there is to do in a container.
     compose_only = {"APP_IMAGE", "APP_MEMORY", "APP_CPUS", "NGINX_MEMORY", "NGINX_CPUS"}
     compose_only |= {"APT_PACKAGES", "APT_BUILD_PACKAGES"}  # arguments of the build
+    compose_only |= {"PROCESSES_MEMORY", "PROCESSES_CPUS"}
     read = (used_by_python() | used_by_uwsgi()) - BETWEEN_PARTS - compose_only
     assert given_to("app") == read
     assert f"RUN_DIR={RUN_DIR}" in (PROJECT / "Dockerfile").read_text()
