@@ -56,7 +56,13 @@ GETS_IN = [
     *("shop/data/a.json", "shop/data/a.yml", "shop/data/a.csv", "shop/schema.sql", "shop/a.toml"),
     *("shop/translations/de/LC_MESSAGES/messages.mo", "shop/files/a.woff2", "shop/files/a.png"),
     *("migrations/alembic.ini", "migrations/script.py.mako", "migrations/versions/0001.py"),
-    *("templates/a.html", "static/a.css", "static/.well-known/security.txt", "shop/a.so"),
+    *(
+        "Procfile",
+        "templates/a.html",
+        "static/a.css",
+        "static/.well-known/security.txt",
+        "shop/a.so",
+    ),
 ]
 Inspected = dict[str, Any]
 
@@ -95,6 +101,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeSite]:
         SERVER_NAMES="site.example",
         APP_CPUS=1,
         NGINX_CPUS=1,
+        PROCESSES="worker=1",
+        PROCESSES_CPUS=1,
         **{name: f"secrets/{name}" for name in knobs},
     )
     try:
@@ -112,10 +120,10 @@ def service(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture
-def container(site: ComposeSite, service: str) -> Inspected:
+@pytest.fixture(params=[*SERVICES, "processes"])
+def container(site: ComposeSite, request: pytest.FixtureRequest) -> Inspected:
     """What the engine tells of a service's container."""
-    (found,) = site.containers(service)
+    (found,) = site.containers(request.param)
     return json.loads(docker("container", "inspect", found).stdout)[0]
 
 

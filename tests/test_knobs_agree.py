@@ -74,7 +74,9 @@ def used_by_certbot() -> set[str]:
 def given_to(service: str, services: str = SERVICES) -> set[str]:
     """The variables that a container of this service gets."""
     section = re.search(rf"^  {service}:\n((?:   .*\n|\n)+)", services, re.MULTILINE)[1]
-    listed = re.search(r"^    environment:(?: &environment)?\n((?:      - .*\n)+)", section, re.MULTILINE)[1]
+    listed = re.search(
+        r"^    environment:(?: &environment)?\n((?:      - .*\n)+)", section, re.MULTILINE
+    )[1]
     return set(re.findall(rf"- ({NAME})", listed))
 
 

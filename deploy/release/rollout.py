@@ -17,6 +17,7 @@ from deploy.release import containers
 from deploy.release.docker import Compose, Container, DockerError, docker, live_socket
 from deploy.release.releases import Releases, image_id
 from deploy.server import starts
+from deploy.server.processes import CONTAINERS_REPORT
 
 # Seconds between two polls of a container that is starting.
 _POLL_INTERVAL = 0.25
@@ -145,8 +146,10 @@ def _replace_processes(compose: Compose) -> None:
     if not (_runs_processes(compose) or compose.containers("processes")):
         return
     _say("Replacing the processes; the old ones finish their work")
+    options = "--detach", "--no-deps", "--no-build", "--force-recreate"
     try:
-        compose.run("up", "--detach", "--no-deps", "--no-build", "--force-recreate", "processes")
+        # Shown: Compose would end with SIGPIPE if it wrote to a process that was killed.
+        compose.run("up", *options, "processes", show=True)
     except DockerError as problem:
         _say(f"The processes cannot be replaced ({problem})")
 
@@ -165,7 +168,7 @@ def _wait_for_processes(compose: Compose, image: str, timeout: float) -> None:
             problem = "their container does not run; type: docker compose logs processes"
         elif found[0].health == "healthy":
             return
-        elif " ended with " in (said := found[0].execute("cat", "/tmp/processes")):
+        elif " ended with " in (said := found[0].execute("cat", str(CONTAINERS_REPORT))):
             problem = said
         elif time.monotonic() > end:
             problem = said or "they have not started"

@@ -21,7 +21,7 @@ from typing import Any, Self
 from deploy.problems import Refusal
 from deploy.release import control
 from deploy.server import nginx, preflight, programs, promotion, starts, systemd, uwsgi
-from deploy.server.processes import Processes
+from deploy.server.processes import HOSTS_REPORT, Processes
 from deploy.settings import knobs as knobs_module
 from deploy.settings.knobs import PROJECT, Knobs
 
@@ -144,7 +144,7 @@ class Site:
             raise Refusal(f"the new instance is live, but {problem}")
 
     def _processes_of(self, knobs: Knobs) -> Processes:
-        return Processes(knobs, knobs.run_dir / "processes" / "report")
+        return Processes(knobs, knobs.run_dir / HOSTS_REPORT)
 
     async def _start_app(self, knobs: Knobs) -> "_Server":
         name = f"app-{next(self._numbers)}"

@@ -22,8 +22,10 @@ from deploy.settings import procfile
 from deploy.settings.knobs import PROJECT, Knobs
 from deploy.settings.procfile import Process
 
-# Where a container has its problems, one a line; services.yml has its healthcheck.
-_CONTAINERS_REPORT = Path("/tmp/processes")
+# Files with problems, one a line: a container's, for its healthcheck in services.yml, and `serve`'s
+# in RUN_DIR.
+CONTAINERS_REPORT = Path("/tmp/processes")
+HOSTS_REPORT = Path("processes", "report")
 # Seconds after which a process has started, and after which one that ends restarts at once.
 _STARTED, _STEADY = 5, 60
 # Seconds between two attempts to get a lock, and the longest delay before a restart.
@@ -53,7 +55,7 @@ async def _run(knobs: Knobs) -> None:
     asked = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
-    processes = Processes(knobs, _CONTAINERS_REPORT)
+    processes = Processes(knobs, CONTAINERS_REPORT)
     processes.start()
     await asked.wait()
     await processes.stop()
@@ -90,9 +92,10 @@ class Processes:
     async def problem(self, timeout: float) -> str:
         """Wait until all have started or one has ended; the first problem, empty if all are up."""
         late = time.monotonic() + timeout
-        while problems := [slot.problem for slot in self._slots if slot.problem]:
-            if any(slot.ends for slot in self._slots) or time.monotonic() > late:
-                return problems[0]
+        while waiting := [slot for slot in self._slots if slot.problem]:
+            worst = max(waiting, key=lambda slot: slot.ends)
+            if worst.ends or time.monotonic() > late:
+                return worst.problem
             await asyncio.sleep(_POLL_INTERVAL)
         return ""
 
@@ -131,6 +134,7 @@ class _Slot:
         while not self._stop.is_set():
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._found(f"{self._process.name} starts.")
                 return True
             self._found(f"{self._process.name} waits until its predecessor has exited.")
             await asyncio.sleep(_POLL_INTERVAL)

@@ -112,8 +112,8 @@ def not_run(commands: Mapping[str, str], processes: str) -> Iterator[str]:
     if missing := [name for name in _scalable(commands) if name not in scaled]:
         setting = " ".join([*processes.split(), *(f"{name}=1" for name in missing)])
         yield (
-            f"The Procfile's {', '.join(missing)} not run, since PROCESSES is {processes!r}; to run"
-            f" one of each, write PROCESSES={setting}"
+            f"The Procfile has {', '.join(missing)}, not run since PROCESSES is {processes!r}; to"
+            f" run one of each, write PROCESSES={setting}"
         )
 
 

@@ -1,0 +1,180 @@
+"""Celery and APScheduler over rollouts under load: no task is lost, and no tick runs twice.
+
+ROLLOUTS=10 is how docs/processes.md was measured.
+"""
+
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.rollout.conftest import Shop, remove
+from tests.rollout.load import Load
+from tests.rollout.test_killed import kill_a_rollout
+from tests.rollout.test_release_step import pinned
+from tests.servers import ComposeSite, HostSite, until
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(not shutil.which("redis-server"), reason="install redis-server"),
+]
+
+APPS = Path(__file__).parent / "apps"
+ROLLOUTS = int(os.environ.get("ROLLOUTS", "2"))
+REQUESTS = 500  # before, during and after each rollout
+NEEDS = ("amqp", "apscheduler", "async-timeout", "billiard", "celery", "click-didyoumean")
+NEEDS += ("click-plugins", "click-repl", "kombu", "packaging", "prompt-toolkit", "python-dateutil")
+NEEDS += ("redis", "six", "typing-extensions", "tzdata", "tzlocal", "vine", "wcwidth")
+# Redis's socket is in a directory of this machine.
+OVERLAY = """\
+services:
+  app: {volumes: ["${REDIS}:/redis:ro"]}
+  processes: {volumes: ["${REDIS}:/redis:ro"]}
+"""
+
+
+class Jobs(Shop):
+    """A shop with a worker, a beat and a clock, and what Redis has of them."""
+
+    def __init__(self, site: ComposeSite | HostSite, redis: Redis) -> None:
+        super().__init__(site, lambda: "")
+        self._redis = redis
+
+    def write(self) -> str:
+        self.version += 1
+        text = (APPS / "jobs.py").read_text()
+        text = text.replace('VERSION = "0"', f'VERSION = "{self.version}"')
+        (self.site.folder / "jobs.py").write_text(text)
+        return str(self.version)
+
+    def rollout(self, *words: str) -> None:
+        status, said = self.deploy("rollout", *words)
+        assert status == 0, said + self.site.logs("processes")
+
+    def list(self, name: str) -> list[str]:
+        return [line.decode() for line in self._redis.lrange(name, 0, -1)]
+
+    def wait_until_all_run(self) -> None:
+        """Wait until the beat and the clock of the current version have run."""
+        for name in ("ticks", "beats sent"):
+            until(
+                lambda name=name: any(
+                    line.split()[1] == str(self.version) for line in self.list(name)
+                ),
+                f"{name} of version {self.version}; the log:\n{self.site.logs()}",
+            )
+
+    def judge(self, load: Load) -> None:
+        assert not load.failed, load.summary()
+        try:
+            until(lambda: not load.miscounted(self.list("counted")), "the last task")
+        except TimeoutError:
+            waiting = {name: self._redis.type(name) for name in self._redis.keys("*")}
+            counted = Counter(self.list("counted"))
+            twice = [task for task, times in counted.items() if times > 1]
+            missed = load.miscounted(self.list("counted"))
+            raise AssertionError((missed, twice, waiting, self.site.logs("processes"))) from None
+
+        def ran() -> bool:
+            sent = {line.split()[-1] for line in self.list("beats sent")}
+            return sent <= {*self.list("beats run")}
+
+        until(ran, "the last task of the beat")
+        assert max(Counter(self.list("beats run")).values()) == 1
+        for name in ("ticks", "beats sent"):
+            lines = [line.split() for line in self.list(name)]
+            assert_one_after_the_other([(float(line[0]), line[2]) for line in lines])
+        assert max(Counter(line.split()[0] for line in self.list("ticks")).values()) == 1
+
+
+def assert_one_after_the_other(events: list[tuple[float, str]]) -> None:
+    """Each process has all of its events before or after those of any other."""
+    spans = [
+        (min(times), max(times))
+        for who in {who for _, who in events}
+        if (times := [time for time, by in events if by == who])
+    ]
+    spans.sort()
+    assert all(one[1] < next[0] for one, next in itertools.pairwise(spans)), spans
+
+
+@contextmanager
+def redis_server() -> Iterator[tuple[Path, Redis]]:
+    """A Redis at a unix socket, for containers as well, and its directory."""
+    directory = Path(tempfile.mkdtemp(prefix="redis"))
+    directory.chmod(0o755)
+    options = ["--port", "0", "--unixsocket", f"{directory}/socket", "--unixsocketperm", "777"]
+    options += ["--save", "", "--dir", str(directory)]
+    with subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL) as server:
+        try:
+            until((directory / "socket").exists, "Redis")
+            yield directory, Redis(unix_socket_path=f"{directory}/socket")
+        finally:
+            server.terminate()
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module", params=["host", pytest.param("compose", marks=pytest.mark.docker)])
+def jobs(request: pytest.FixtureRequest) -> Iterator[Jobs]:
+    lines = [
+        "MOUNTS=/path=jobs:app",
+        "WORKERS=2",
+        "THREADS=4",
+        "PROCESSES='worker=2 beat=1 clock=1'",
+    ]
+    files = [APPS / "jobs.py", APPS / "Procfile"]
+    with redis_server() as (directory, redis):
+        if request.param == "host":
+            lines.append(f"REDIS_SOCKET={directory}/socket")
+            with HostSite(files=files, env_file="\n".join([*lines, ""])) as site:
+                until((site.folder / ".run" / "control").exists, "serve to take commands")
+                yield Jobs(site, redis)
+            return
+        lines.append("REDIS_SOCKET=/redis/socket")
+        site = ComposeSite(files=files, env_file="\n".join([*lines, ""]), REDIS=str(directory))
+        site.environment |= {
+            "COMPOSE_PROJECT_NAME": site.name,
+            "COMPOSE_FILE": "docker-compose.yml:redis.yml",
+        }
+        (site.folder / "redis.yml").write_text(OVERLAY)
+        with (site.folder / "requirements.txt").open("a") as requirements:
+            requirements.writelines(pinned(*NEEDS))
+        try:
+            site.start()
+            yield Jobs(site, redis)
+        finally:
+            remove(site)
+
+
+def test_over_rollouts_no_task_is_lost_and_no_tick_runs_twice(jobs: Jobs) -> None:
+    with Load(jobs.site.port) as load:
+        for _ in range(ROLLOUTS):
+            load.until(len(load.requests) + REQUESTS)
+            jobs.write()
+            jobs.rollout()
+            jobs.wait_until_all_run()
+        load.until(len(load.requests) + REQUESTS)
+    print(load.summary(), {n: len(jobs.list(n)) for n in ("counted", "beats run", "ticks")})
+    jobs.judge(load)
+
+
+@pytest.mark.parametrize("jobs", [pytest.param("compose", marks=pytest.mark.docker)], indirect=True)
+def test_a_rollout_that_is_killed_leaves_one_clock(jobs: Jobs, tmp_path: Path) -> None:
+    with Load(jobs.site.port) as load:
+        load.until(REQUESTS)
+        image = f"{jobs.site.name}-app:latest"
+        assert kill_a_rollout(jobs, tmp_path, "*--force-recreate*", image)
+        jobs.write()
+        jobs.rollout()
+        jobs.wait_until_all_run()
+        load.until(len(load.requests) + REQUESTS)
+    jobs.judge(load)
