@@ -168,10 +168,11 @@ def _wait_for_processes(compose: Compose, image: str, timeout: float) -> None:
             problem = "their container does not run; type: docker compose logs processes"
         elif found[0].health == "healthy":
             return
-        elif " ended with " in (said := found[0].execute("cat", str(CONTAINERS_REPORT))):
-            problem = said
-        elif time.monotonic() > end:
-            problem = said or "they have not started"
+        else:
+            lines = found[0].execute("cat", str(CONTAINERS_REPORT)).splitlines()
+            problem = next((line for line in lines if " ended with " in line), "")
+            if time.monotonic() > end:
+                problem = problem or "they have not started"
         time.sleep(_POLL_INTERVAL)
     if problem:
         raise RolloutError(f"The release is live, but its processes are not healthy: {problem}")

@@ -86,20 +86,17 @@ def test_a_process_that_ends_at_once_is_restarted_more_and_more_rarely(shop: Sho
     sentence = r"Mail-2_x.1 ended with exit status 3 after 0 s and is restarted in (\d+) s; "
     assert status == 1, said
     assert re.search(f"deploy: the new instance is live, but {sentence}", said), said
-    until(lambda: re.findall(sentence, site.logs())[:3] == ["2", "4", "8"], "three restarts")
+    until(lambda: re.findall(sentence, site.logs())[:2] == ["2", "4"], "two restarts")
     assert site.ask("/path/").status == 200
     status, said = shop.deploy("status")
     assert status == 0, said
     assert re.search(f"^{sentence}", said, re.MULTILINE), said
-    procfile.write_text(PROCFILE)
-    assert shop.deploy("rollout")[0] == 0
-    assert "restarted" not in shop.deploy("status")[1]
 
 
 def test_a_stop_waits_for_the_processes_and_kills_those_that_do_not_end() -> None:
     commands = "good: python steps.py go\nshell: python steps.py go; true\n"
     commands += "stubborn: python steps.py never\n"
-    knobs = {"PROCESSES_STOP_TIMEOUT": 10}
+    knobs = {"PROCESSES_STOP_TIMEOUT": 8}
     with site_with(commands, "good=1 shell=1 stubborn=1", **knobs) as site:
         until(lambda: sum("begins" in line for line in notes(site)) == 3, "three processes")
         (site.folder / "instance" / "go").touch()
