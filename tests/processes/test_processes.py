@@ -21,6 +21,7 @@ web: gunicorn shop:app
 worker: python steps.py go
 Mail-2_x: cd instance && echo "$SHOP in $PWD with $(command -v python)" && exec sleep 1000
 odd: printf 'half a line'; sleep 1000
+release: echo "$SHOP is released" | tr a-z A-Z
 """
 
 
@@ -72,6 +73,7 @@ def test_a_rollout_replaces_each_process_when_it_has_exited(shop: Shop) -> None:
     (site.folder / "instance" / "go").touch()
     said, _ = rollout.communicate(timeout=120)
     assert rollout.returncode == 0, said
+    assert "\nOURS IS RELEASED\n" in said
     (site.folder / "instance" / "go").unlink()
     lines = [line for line in notes(site) if line.startswith("worker.1 ")]
     assert lines == [f"worker.1 {what}" for what in ("begins", "stops", "ends", "begins")]
