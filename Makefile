@@ -14,7 +14,8 @@ LOCK = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --gene
 # All services with all overlays, as one file, for the linter.
 COMPOSE = ../../deploy/compose/services
 ALL_OF_COMPOSE = include: [{project_directory: ../.., \
-	path: [$(COMPOSE).yml, $(COMPOSE).production.yml, $(COMPOSE).acme.yml]}]
+	path: [$(COMPOSE).yml, $(COMPOSE).production.yml, $(COMPOSE).acme.yml, \
+	$(COMPOSE).postgres.yml, $(COMPOSE).redis.yml]}]
 SHELL_SCRIPTS = .ci/run $(wildcard *.sh */*.sh */*/*.sh)
 
 .PHONY: help
