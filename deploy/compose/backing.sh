@@ -2,7 +2,7 @@
 # What postgres.sh and redis.sh share: `password NAME` rejects a value of this variable that can be
 # guessed, or that a URL cannot contain as it is.
 password() {
-    eval "value=\$$1"
+    eval "value=\${$1-}"
     # shellcheck disable=SC2154  # eval sets it
     case $value in
     *[!A-Za-z0-9_-]*) reason="has characters other than letters, digits, - and _" ;;
