@@ -21,8 +21,7 @@ def main() -> int:
     try:
         return _run(arguments)
     except Refusal as refusal:
-        print(f"deploy: {refusal}", file=sys.stderr)
-        return 2
+        return refusal.tell()
 
 
 def _add_commands(commands: argparse._SubParsersAction) -> None:
@@ -90,6 +89,10 @@ def _run(arguments: argparse.Namespace) -> int:
             from deploy.server import promotion
 
             return 0 if promotion.promote(*promotion.here()) else 1
+        case "app":
+            from deploy.server import container
+
+            container.become()
         case "check":
             from deploy.commands import check
 
@@ -138,10 +141,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
             data_dir.make(found)
             dev.become(found)
-        case "app":
-            from deploy.server import container
-
-            container.become(found)
         case "processes":
             from deploy.server import processes
 

@@ -1,5 +1,6 @@
 """What can be wrong: the error of all commands, and the findings of ``python -m deploy check``."""
 
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,6 +11,11 @@ class Refusal(Exception):
     The message is one sentence with the setting, its value and the fix. It is printed without a
     traceback, and the exit status is 2.
     """
+
+    def tell(self) -> int:
+        """Print it, and return the exit status."""
+        print(f"deploy: {self}", file=sys.stderr, flush=True)
+        return 2
 
 
 class Severity(StrEnum):

@@ -6,8 +6,9 @@ set -euo pipefail
 mount=${MOUNTS%%=*}
 name=${SERVER_NAMES%% *}
 name=${name:-localhost}
-# The cookie bypasses the cache.
-request="GET ${mount%/}/ HTTP/1.0"$'\r\n'"Host: $name"$'\r\nCookie: health=1\r\n\r\n'
+# The cookie bypasses the cache, and the access log: nginx/snippets/log.conf.
+token=$(cat "$1/nginx/health-token")
+request="GET ${mount%/}/ HTTP/1.0"$'\r\n'"Host: $name"$'\r\n'"Cookie: health=$token"$'\r\n\r\n'
 
 case ${PROXY_PROTOCOL,,} in 1 | true | yes | on) request=$'PROXY UNKNOWN\r\n'$request ;; esac
 

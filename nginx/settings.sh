@@ -64,6 +64,7 @@ check_each PASS_HEADERS "$header" "names of headers such as X-Forwarded-Prefix"
 check_each IDENTITY_HEADERS "$header" "names of headers such as X-Forwarded-User"
 check COMPRESS_RESPONSES 'anonymous|all|off' "anonymous, all or off"
 check ENVIRONMENT 'development|staging|production' "development, staging or production"
+check LOG_FORMAT 'auto|json|text' "auto, json or text"
 for name in PROXY_PROTOCOL UWSGI_DEBUG; do
     check $name '(1|0|[Tt][Rr][Uu][Ee]|[Yy][Ee][Ss]|[Oo][Nn]|[Ff][Aa][Ll][Ss][Ee]|[Nn][Oo]|[Oo][Ff][Ff])?' \
         "1 to switch it on, or nothing"

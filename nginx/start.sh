@@ -12,6 +12,9 @@ shift
 # shellcheck source=nginx/settings.sh
 . "$source/settings.sh"
 
+# The cookie of healthchecks: the map in snippets/log.conf and health.sh read it. A test of another
+# configuration here leaves it as it is.
+token=$(cat nginx/health-token 2>/dev/null || od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 rm -rf nginx/*  # not the directory itself, which may be a mount
 mkdir -p nginx/modules nginx/mounts nginx/mode nginx/client-limits nginx/cache nginx/disk-full \
     nginx/encodings nginx/servers spool
@@ -23,7 +26,7 @@ fill_in() {
     # shellcheck disable=SC2016  # names for envsubst, not for this shell
     envsubst '$LISTEN $SERVER_NAMES $MAX_BODY_SIZE $REQUEST_TIMEOUT $MOUNT $DEBUG_PASSWORD_FILE
         $CLIENT_REQUESTS_AT_ONCE $CLIENT_REQUESTS_PER_SECOND $CACHE_SIZE $LISTEN_APP $LISTEN_TLS
-        $TLS_CERTIFICATE $TLS_KEY $TLS_GROUPS $HTTPS_PORT_IN_URL $HSTS_SECONDS' <"$1.template" >"$2"
+        $TLS_CERTIFICATE $TLS_KEY $TLS_GROUPS $HTTPS_PORT_IN_URL $HSTS_SECONDS $LOG_FORMAT' <"$1.template" >"$2"
 }
 
 built=$(nginx -V 2>&1)
@@ -33,12 +36,17 @@ if [ -f "$brotli" ]; then
     cp modes/brotli.conf encodings/
 fi
 
+(umask 077 && echo "$token" >health-token && echo "$token 0;" >health-token.conf)
+
+# `auto` is resolved by what starts this script.
+if [ "$LOG_FORMAT" = auto ]; then export LOG_FORMAT=text; fi
+access_log=access-log
 case $(echo "$UWSGI_DEBUG" | tr '[:upper:]' '[:lower:]') in
 1 | true | yes | on)
     # A request at a breakpoint must not time out.
     export REQUEST_TIMEOUT=86400
     CACHE_SIZE=0  # show changes at once
-    cp modes/debugger-access-log.conf snippets/access-log.conf
+    access_log=debugger-access-log
     if [ -n "$DEBUG_ALLOW" ]; then
         for network in $DEBUG_ALLOW; do echo "allow $network;"; done >mode/allow.conf
         echo "deny all;" >>mode/allow.conf
@@ -54,6 +62,7 @@ case $(echo "$UWSGI_DEBUG" | tr '[:upper:]' '[:lower:]') in
     if [ "$ENVIRONMENT" = production ]; then cp modes/production.conf mode/; fi
     ;;
 esac
+fill_in "modes/$access_log.conf" access-log.conf
 
 if [ "$CLIENT_REQUESTS_AT_ONCE" != 0 ]; then
     fill_in modes/client-connections.conf client-limits/connections.conf

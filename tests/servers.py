@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -33,6 +34,11 @@ PROJECT = Path(__file__).resolve().parent.parent
 FOREIGN_APPS = Path(__file__).with_name("foreign_apps")
 KNOBS = env_file.read(PROJECT / "deploy" / "defaults.env")
 
+# A line of the access log: nginx/snippets/log.conf.
+ACCESS = re.compile(
+    r"(?P<time>\d{4}-\S+) (?P<status>\d{3}) (?P<seconds>[\d.]+)s (?P<method>\S*) (?P<uri>.*)"
+    r" \(id (?P<request_id>\w+), client (?P<client>[^, )]+)(?:, app (?P<app_seconds>.*)s)?\)$"
+)
 Seen = TypeVar("Seen")
 # What the fixtures that start a site take: its kind, "host" or "compose", its files and its knobs.
 Serve = Callable[..., "Site"]
@@ -165,11 +171,11 @@ class Site(ABC):
     def access(self, request_id: str) -> dict[str, Any]:
         """The line in nginx's access log of the request with this id."""
 
-        def line() -> str | None:
-            lines = self.logs("nginx").splitlines()
-            return next((s for s in lines if s.startswith("{") and request_id in s), None)
+        def line() -> dict[str, Any] | None:
+            lines = access_log(self.logs("nginx"))
+            return next((line for line in lines if line["request_id"] == request_id), None)
 
-        return json.loads(until(line, f"a line with {request_id} in the access log"))
+        return until(line, f"a line with {request_id} in the access log")
 
     def reached_the_app(self, response: Response | httpx.Response) -> bool:
         """Whether this response is the app's."""
@@ -325,6 +331,23 @@ class ComposeSite(Site):
         """Remove containers, networks, volumes, and the images that were built for it."""
         self.compose("down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "5")
         super().clean_up()
+
+
+def access_log(log: str) -> list[dict[str, Any]]:
+    """The lines of nginx's access log, with LOG_FORMAT=text or json."""
+    found = []
+    for line in log.splitlines():
+        if match := ACCESS.match(line):
+            numbers = {"status": int(match["status"]), "seconds": float(match["seconds"])}
+            found.append(match.groupdict("") | numbers)
+        elif line.startswith('{"time":"') and '"seconds":' in line:
+            found.append(json.loads(line))
+    return found
+
+
+def other_lines(log: str) -> list[str]:
+    """The lines of everything but nginx's access log."""
+    return [line for line in log.splitlines() if not access_log(line)]
 
 
 def is_brief(process: psutil.Process) -> bool:

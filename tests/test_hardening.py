@@ -247,6 +247,7 @@ def test_an_image_has_what_the_app_needs_of_the_checkout_and_nothing_else(
     # The rest is the sample and the bundle, of which the app's container needs this.
     rest = {name for name in in_image - {*GETS_IN} if not name.startswith("yourapplication/")}
     assert {name for name in rest if not name.endswith(".py")} - {"uwsgi.ini"} == {
+        "deploy/.release",
         "deploy/defaults.env",
         "deploy/log_relay.pl",
         "nginx/snippets/fingerprints.conf",

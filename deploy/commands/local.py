@@ -17,7 +17,7 @@ def become(knobs: Knobs) -> None:
     programs.refuse_port_in_use(knobs)
     with run_dir.own(knobs.run_dir):
         preflight.decide(knobs)
-        uwsgi.become(knobs, instance="local", section="local")
+        uwsgi.become(*uwsgi.prepare(knobs, instance="local", section="local"))
 
 
 def _check_access_to_the_debugger(knobs: Knobs) -> None:

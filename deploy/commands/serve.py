@@ -13,7 +13,6 @@ from deploy.server import logs, nginx, preflight, programs, run_dir, starts
 from deploy.settings.knobs import Knobs
 
 
-@logs.relayed()
 def run(knobs: Knobs) -> int:
     """Serve until Ctrl-C or SIGTERM.
 
@@ -25,6 +24,11 @@ def run(knobs: Knobs) -> int:
             configuration, or `check` finds an error.
         SystemExit: an app cannot be loaded.
     """
+    with logs.relayed(knobs.environment):
+        return _run(knobs)
+
+
+def _run(knobs: Knobs) -> int:
     nginx_environment = nginx.environment(knobs)
     starts.abort_on_errors(starts.before_serving(knobs), starts.report)
     programs.refuse_port_in_use(knobs)

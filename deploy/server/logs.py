@@ -1,6 +1,6 @@
 """Standard output and error that block no request, whether or not they are read.
 
-``log_relay.pl`` does that; this starts it. A file needs none.
+``log_relay.pl`` does that, and turns lines into JSON; this starts it. A file needs none for text.
 """
 
 import contextlib
@@ -10,9 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from deploy.settings.knobs import PROJECT
+from deploy.settings.knobs import PROJECT, log_format
 
 RELAY = str(PROJECT / "deploy" / "log_relay.pl")
 # Seconds to wait for the last lines, which the relay gives up by itself when they are not read.
@@ -21,18 +21,23 @@ _PATIENCE = 10
 _PAUSE = 0.1
 
 
-def can_block() -> bool:
-    """Whether a write to standard output or error can block."""
-    return bool(_outputs())
+def need_relay(environ: Mapping[str, str]) -> bool:
+    """Whether standard output or error need a relay, by LOG_FORMAT."""
+    return bool(_outputs(environ))
 
 
 @contextlib.contextmanager
-def relayed() -> Iterator[None]:
+def relayed(environ: Mapping[str, str] = os.environ) -> Iterator[None]:
     """Pass on what this process and its children write, in processes of their own.
 
     They are pipes meanwhile, which nginx can open as /dev/stdout. systemd's sockets cannot be.
+
+    Args:
+        environ: has LOG_FORMAT and ENVIRONMENT.
     """
-    relays = [_Relay(outputs) for outputs in _outputs()]
+    # What `auto` is without the relay, which is no terminal. It also holds for later releases.
+    os.environ["LOG_FORMAT"] = log_format(environ)
+    relays = [_Relay(outputs) for outputs in _outputs(os.environ)]
     try:
         yield
     finally:
@@ -83,11 +88,13 @@ class _Relay:
         self._watch.join(_PATIENCE)
 
 
-def _outputs() -> list[list[int]]:
-    """Standard output and error where they can block, together if they lead to one place."""
+def _outputs(environ: Mapping[str, str]) -> list[list[int]]:
+    """Standard output and error where they need a relay, together if they lead to one place."""
+    json = environ["LOG_FORMAT"] == "json"
     places: dict[tuple[int, int], list[int]] = {}
     for output in (1, 2):
         found = os.fstat(output)
-        if stat.S_ISFIFO(found.st_mode) or stat.S_ISSOCK(found.st_mode) or os.isatty(output):
+        can_block = stat.S_ISFIFO(found.st_mode) or stat.S_ISSOCK(found.st_mode)
+        if can_block or os.isatty(output) or (json and stat.S_ISREG(found.st_mode)):
             places.setdefault((found.st_dev, found.st_ino), []).append(output)
     return list(places.values())

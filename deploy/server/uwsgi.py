@@ -14,7 +14,7 @@ from deploy.settings.mounts import Mount
 
 # uWSGI's maximum (bind_to_unix() in core/socket.c).
 _LONGEST_SOCKET_PATH = 102
-_SWITCHES = {"UWSGI_DEBUG", "FLASK_DEBUG"}
+_SWITCHES = {"UWSGI_DEBUG", "FLASK_DEBUG", "SENTRY_DSN", "OTEL_EXPORTER_OTLP_ENDPOINT"}
 
 
 def command(knobs: Knobs, section: str = "uwsgi") -> list[str]:
@@ -82,14 +82,24 @@ def variables(knobs: Knobs, instance: str) -> dict[str, str]:
     return {name: text for name, text in given.items() if text or name not in _SWITCHES}
 
 
-def become(knobs: Knobs, instance: str, section: str = "uwsgi") -> None:
-    """Replace this process by uWSGI, or by the relay of its log, which passes signals on."""
+def prepare(
+    knobs: Knobs, instance: str, section: str = "uwsgi"
+) -> tuple[list[str], dict[str, str]]:
+    """Get this process ready to become uWSGI; the command and its environment.
+
+    Raises:
+        Refusal: uWSGI is missing, or there is no directory for its sockets.
+    """
     programs.limit_open_files()
     # Missing in a container with one volume for all of RUN_DIR.
     with contextlib.suppress(OSError):
         (knobs.run_dir / "sockets").mkdir(mode=0o750)
     os.chdir(PROJECT)
-    arguments = command(knobs, section)
-    if logs.can_block():
+    return command(knobs, section), environment(knobs, instance)
+
+
+def become(arguments: list[str], environment: dict[str, str]) -> None:
+    """Replace this process by uWSGI, or by the relay of its log, which passes signals on."""
+    if logs.need_relay(environment):
         arguments = [logs.RELAY, *programs.ending_with_this("TERM"), *arguments]
-    os.execve(arguments[0], arguments, environment(knobs, instance))
+    os.execve(arguments[0], arguments, environment)

@@ -43,7 +43,8 @@ SECURITY_HEADERS = (
 # Headers that nginx sets itself (nginx/snippets/params.conf), or that belong to the connection.
 _NGINX_SETS = {
     *("host", "x-request-id", "x-real-ip", "x-forwarded-for", "x-forwarded-proto"),
-    *("x-forwarded-host", "transfer-encoding", "content-length", "content-type", "connection"),
+    *("x-forwarded-host", "x-request-start", "transfer-encoding", "content-length"),
+    *("content-type", "connection"),
 }
 # nginx's maximum length in uwsgi_param.
 _HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
@@ -155,6 +156,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     _check_warm_up_path(text)
     _one_of(text, "COMPRESS_RESPONSES", ("anonymous", "all", "off"))
     _one_of(text, "LOAD_APPS", ("auto", "once", "each"))
+    _one_of(text, "LOG_FORMAT", ("auto", "json", "text"))
     if text["WORKER_MEMORY"]:
         text["WORKER_MEMORY"] = str(_check_size(text, "WORKER_MEMORY"))
     if text["WORKER_LIFETIME"]:
@@ -205,10 +207,20 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         "SECRET_KEY_FILE": "/dev/null",
         "PROXY_PROTOCOL": "1" if proxy_protocol else "",
         "PUBLISH_STATIC_FILES": "1" if publish else "",
+        "LOG_FORMAT": log_format(text),
         "UWSGI_DEBUG": "1" if debugger else "",
         "FLASK_DEBUG": "1" if traceback and not debugger else "",
     }
     return knobs
+
+
+def log_format(text: Mapping[str, str]) -> str:
+    """LOG_FORMAT, with what ``auto`` is for this standard output."""
+    # log_relay.pl, which starts nginx's container, has the same rule.
+    given = text.get("LOG_FORMAT", "auto")
+    if given != "auto":
+        return given
+    return "json" if text.get("ENVIRONMENT") == "production" and not os.isatty(1) else "text"
 
 
 def usable_cpus() -> int:
@@ -295,6 +307,8 @@ def _text(environ: Mapping[str, str], project: Path) -> dict[str, str]:
 
 def _refuse_misspelt(text: Mapping[str, str], knobs: Mapping[str, str]) -> None:
     for name in text.keys() - knobs.keys():
+        if name.startswith("OTEL_"):
+            continue  # OpenTelemetry's, which resemble each other
         if name.startswith("UWSGI_"):
             raise Refusal(
                 f"{name} is set, and uWSGI reads every UWSGI_* variable as an option of its own;"

@@ -20,6 +20,11 @@ WORKER_MEMORY = int(os.environ["WORKER_MEMORY"] or 0)
 LOADED_ONCE = not uwsgi.worker_id()
 DEBUGGER = bool(os.environ.get("UWSGI_DEBUG"))
 DATA_DIR = os.environ["DATA_DIR"]
+JSON = os.environ["LOG_FORMAT"] == "json"
+ENVIRONMENT = os.environ["ENVIRONMENT"]
+_RELEASE = Path(__file__).parents[1] / ".release"
+# A digest of the source in an image (Dockerfile); None elsewhere.
+RELEASE = _RELEASE.read_text().strip() if _RELEASE.exists() else None
 TMPDIR = os.environ.get("TMPDIR", "/tmp")
 
 

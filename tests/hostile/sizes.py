@@ -110,8 +110,8 @@ def _parameters(count: int) -> tuple[bytes, Check]:
 
 
 def _count(seen: Mapping[str, Any], prefix: str) -> int:
-    # X-Request-ID, X-Forwarded-... and X-Real-IP are nginx's own.
-    ours = ("HTTP_X_REQUEST_ID", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED_")
+    # X-Request-ID, X-Request-Start, X-Forwarded-... and X-Real-IP are nginx's own.
+    ours = ("HTTP_X_REQUEST_", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED_")
     return sum(name.startswith(prefix) and not name.startswith(ours) for name in seen)
 
 

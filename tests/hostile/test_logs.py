@@ -16,7 +16,7 @@ from tests.conftest import Serve
 from tests.hostile.secrecy import WITH_DEBUGGER
 from tests.hostile.sizes import PROBE
 from tests.hostile.wire import ClosedError, Wire, request
-from tests.servers import PROJECT, HostSite, Site, until
+from tests.servers import PROJECT, HostSite, Site, other_lines, until
 
 # Each request has another one, so that a failure names what leaked.
 TOKEN = "t0ken"
@@ -131,8 +131,8 @@ FAILURES: dict[str, tuple[Callable[[Site], object], set[object], str]] = {
 
 def leaks(site: Site, *, access_log: bool) -> list[str]:
     """The lines with a token in them; those of the access log count if asked for."""
-    lines = [line for line in site.logs().splitlines() if TOKEN in line]
-    return [line for line in lines if access_log or not line.startswith("{")]
+    lines = site.logs().splitlines() if access_log else other_lines(site.logs())
+    return [line for line in lines if TOKEN in line]
 
 
 def fail(site: Site, name: str) -> None:

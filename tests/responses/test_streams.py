@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.responses.conftest import APPS
-from tests.servers import HostSite, Serve, Site, until
+from tests.servers import HostSite, Serve, Site, other_lines, until
 
 ENDED_BY_THE_GUARD = ["queue", "event", "timeout", "poll", "except"]
 STUCK_IN_C = ["simple-queue", "socket", "select"]
@@ -85,7 +85,7 @@ def test_a_stream_whose_client_has_left_is_ended_and_only_that(streaming, tmp_pa
     until(lambda: ended() == once, f"{once}", 60)
     for way in ENDED_BY_THE_GUARD:
         until(lambda way=way: f"GET /x/stream/{way} (id " in site.logs(), "a line in the log")
-    logs = "".join(line for line in site.logs().splitlines(True) if not line.startswith("{"))
+    logs = "\n".join(other_lines(site.logs()))
     assert logs.count("the client left, its stream is ended.") == len(ENDED_BY_THE_GUARD)
     assert "secret" not in logs
     assert "Traceback" not in logs
