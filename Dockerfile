@@ -49,7 +49,7 @@ COPY . .
 RUN find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c -12 >deploy/.release
 # Without build files. Compile Python here, since the container's file system is read-only. compileall
 # reports files that are not valid Python, such as templates; ignore its status.
-RUN rm -r requirements*.txt deploy/compose deploy/install_uwsgi.py deploy/patches && \
+RUN rm -r requirements*.txt deploy/compose deploy/install_uwsgi.py deploy/monitoring deploy/patches && \
     chmod -R a+rX,go-w . && { python3 -m compileall -q . || true; }
 
 
@@ -190,3 +190,45 @@ USER 10004:10004
 CMD ["redis.sh"]
 HEALTHCHECK --interval=10s --timeout=10s --start-period=120s --start-interval=1s \
     CMD ["sh", "-c", "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -e ping"]
+
+
+# --- Prometheus and Alertmanager, only for the profile `monitoring` ---
+FROM ${DEBIAN_IMAGE} AS prometheus
+
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    groupadd --gid 10005 monitoring && \
+    useradd --uid 10005 --gid monitoring --no-create-home --home-dir /nonexistent monitoring && \
+    apt-get update && apt-get install --yes --no-install-recommends prometheus && \
+    install --directory --owner=monitoring --group=0 --mode=0770 /var/lib/prometheus && \
+    find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
+
+COPY deploy/monitoring/prometheus.yml deploy/monitoring/alerts.yml /etc/prometheus/
+
+USER 10005:10005
+WORKDIR /var/lib/prometheus
+CMD ["prometheus", "--config.file=/etc/prometheus/prometheus.yml", \
+    "--storage.tsdb.path=/var/lib/prometheus"]
+HEALTHCHECK --interval=30s --start-period=60s --start-interval=1s \
+    CMD ["promtool", "query", "instant", "http://127.0.0.1:9090", "1"]
+
+
+FROM ${DEBIAN_IMAGE} AS alertmanager
+
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    groupadd --gid 10005 monitoring && \
+    useradd --uid 10005 --gid monitoring --no-create-home --home-dir /nonexistent monitoring && \
+    apt-get update && \
+    apt-get install --yes --no-install-recommends prometheus-alertmanager && \
+    install --directory --owner=monitoring --group=0 --mode=0770 /var/lib/prometheus && \
+    find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
+
+COPY deploy/monitoring/alertmanager.yml /etc/prometheus/
+
+USER 10005:10005
+WORKDIR /var/lib/prometheus
+CMD ["prometheus-alertmanager", "--config.file=/etc/prometheus/alertmanager.yml", \
+    "--storage.path=/var/lib/prometheus", "--cluster.listen-address="]
+HEALTHCHECK --interval=30s --start-period=60s --start-interval=1s \
+    CMD ["amtool", "--alertmanager.url=http://127.0.0.1:9093", "config", "show"]

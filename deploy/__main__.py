@@ -45,7 +45,19 @@ def _add_commands(commands: argparse._SubParsersAction) -> None:
             help="seconds for each step: loading the apps, the release step, and the start until"
             " the new release is live (default: %(default)s)",
         )
-    commands.add_parser("status", help="print the releases, which one is live, and its workers")
+    status = commands.add_parser(
+        "status", help="print the releases, which one is live, and what its workers do"
+    )
+    status.add_argument(
+        "--stacks", action="store_true", help="with stack traces of the app's threads"
+    )
+    output = status.add_mutually_exclusive_group()
+    for name, text in (("json", "for programs"), ("watch", "again every 2 seconds, until Ctrl-C")):
+        output.add_argument(
+            f"--{name}", dest="output", action="store_const", const=name, default="text", help=text
+        )
+    recycle = commands.add_parser("recycle", help="replace workers gracefully, one after the other")
+    recycle.add_argument("worker", nargs="?", type=int, default=0, help="by default, all")
     commands.add_parser("certificate", help="make a self-signed certificate in secrets/")
 
 
@@ -57,7 +69,13 @@ def _add_internal_commands(commands: argparse._SubParsersAction) -> None:
     commands.add_parser("promote", description="Make this instance live once it is healthy.")
     commands.add_parser("preflight", description="Load the apps, and publish their static files.")
     commands.add_parser("release", description="Run the release step.")
-    commands.add_parser("instances", description="Print the instances of this machine as JSON.")
+    metrics = commands.add_parser("metrics", description="Export metrics for Prometheus.")
+    metrics.add_argument("--listen", help="address and port in a container (0.0.0.0:9117)")
+    found = commands.add_parser(
+        "instances", description="Print the instances of this machine as JSON."
+    )
+    found.add_argument("--stacks", action="store_true", help="with stack traces")
+    found.add_argument("--recycle", type=int, help="replace this worker, or all (0)")
     findings = commands.add_parser(
         "findings", description="Print the findings in the app's container as JSON."
     )
@@ -108,9 +126,20 @@ def _run(arguments: argparse.Namespace) -> int:
             print(" ".join(packages.missing(knobs.packages(arguments.setting))))
             return 0
         case "instances":
-            from deploy.server import instances
+            from deploy.server import instances, promotion
 
-            return instances.show()
+            if arguments.recycle is None:
+                return instances.show(with_stacks=arguments.stacks)
+            for line in instances.recycle(promotion.here()[0], arguments.recycle):
+                print(line)
+        case "metrics":
+            from deploy.server import exporter
+            from deploy.settings import knobs
+
+            address, port, mounts = knobs.metrics()
+            if arguments.listen:
+                address, _, port = arguments.listen.rpartition(":")
+            exporter.run(address, int(port), knobs.run_dir(), mounts)
         case "compress":
             from pathlib import Path
 
@@ -118,7 +147,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
             static.compress(Path(arguments.directory))
             return 0
-        case "rollout" | "rollback" | "status":
+        case "rollout" | "rollback" | "status" | "recycle":
             from deploy.commands import operate
 
             return operate.run(arguments)

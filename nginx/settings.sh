@@ -59,6 +59,7 @@ check HSTS_SECONDS "($number)?" "a whole number, or nothing"
 for name in TLS_CERTIFICATE TLS_KEY DEBUG_PASSWORD_FILE; do
     check $name "$file" "the name of a file, without spaces, quotes and any of ; { } \\ \$ #"
 done
+check METRICS_PORT '([0-9]{1,5})?' "a port such as 9117, or nothing"
 check_each SECURITY_HEADERS "$header" "names of headers"
 check_each PASS_HEADERS "$header" "names of headers such as X-Forwarded-Prefix"
 check_each IDENTITY_HEADERS "$header" "names of headers such as X-Forwarded-User"

@@ -195,12 +195,20 @@ for mount in $MOUNTS; do
 done
 if [ $outside = yes ]; then cp outside.conf mounts/; fi
 
+if [ -n "$METRICS_PORT" ]; then
+    cp modes/metrics.conf servers/
+    # Longest first: nginx takes the first regular expression that matches.
+    for mount in $MOUNTS; do echo "${mount%%=*}"; done | awk '{ print length, $0 }' | sort -rn |
+        while read -r _ path; do echo "'~^\\Q${path%/}\\E(?:[/?]|\$)' '$path';"; done >mount-names.conf
+fi
+
 cd ..
 
 # Reload nginx when its certificate is renewed. In-flight requests are finished, and nginx keeps the
 # old certificate if the new one does not match its key.
 follow_certificate() {
     seen=$1
+    tell_expiry
     while sleep 5 && kill -0 $$ 2>/dev/null; do
         now=$(certificate)
         if [ "$now" != "$seen" ] && [ -n "$now" ]; then
@@ -208,7 +216,14 @@ follow_certificate() {
             cp nginx/with-certificate/* nginx/servers/
             kill -HUP $$  # which passes it on to nginx
         fi
+        tell_expiry
     done
+}
+# METRICS_PORT: again and again, since the exporter may have been started again.
+tell_expiry() {
+    if [ -n "$METRICS_PORT" ] && end=$(openssl x509 -noout -enddate -in "$TLS_CERTIFICATE" 2>&1); then
+        (echo "certificate $(date -d "${end#*=}" +%s)" >&9) || :  # SIGPIPE
+    fi
 }
 # While the disk of the spool is full, do not cache: nginx breaks off a response that it cannot write
 # there. The directive is moved, since on the same disk it could not be written.
@@ -239,9 +254,18 @@ lacking() {
 certificate() {
     stat --dereference --format '%i %s %.Y' "$TLS_CERTIFICATE" "$TLS_KEY" 2>/dev/null || :
 }
+metrics=
 case " $* " in
-*" -t "*) ;;  # test only
+*" -t "*) exec 9>/dev/null ;;  # test only
 *)
+    if [ -n "$METRICS_PORT" ]; then
+        mkfifo nginx/metrics
+        exec 9<>nginx/metrics  # without waiting for a reader
+        "$source/metrics.pl" "$PWD/sockets/metrics" <nginx/metrics 9>&- &
+        metrics=$!
+        # For writing only: if that process ends, nginx's writes fail, and do not block.
+        exec 9>nginx/metrics
+    fi
     # Includes the cache, which an earlier, perhaps compromised, app has filled.
     find spool -type f -delete  # not its directories, which another nginx may use
     if [ $tls = yes ]; then follow_certificate "$(certificate)" & fi
@@ -280,4 +304,5 @@ while kill -0 $filter 2>/dev/null; do
     sleep 0.05
     left=$((left - 1))
 done
+if [ -n "$metrics" ]; then kill "$metrics" && wait "$metrics" || :; fi  # the last lines
 exit $status

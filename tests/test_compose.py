@@ -105,14 +105,15 @@ def test_the_users_are_the_same_in_the_dockerfile_and_the_compose_file() -> None
     dockerfile = (PROJECT / "Dockerfile").read_text()
     services = (PROJECT / "deploy" / "compose" / "services.yml").read_text()
     users = re.findall(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)
-    app, nginx, certbot, postgres, redis = users
+    app, nginx, certbot, postgres, redis, prometheus, alertmanager = users
+    assert alertmanager == prometheus
     assert re.findall(r"--uid (\d+)", dockerfile) == [user for user, _ in users]
     assert certbot == nginx, "one writes the key that the other reads"
     assert app[1] == nginx[1]
     assert set(re.findall(r"--gid (\d+)", dockerfile)) == {group for _, group in users}
-    assert len({app, nginx, postgres, redis}) == 4
+    assert len({app, nginx, postgres, redis, prometheus}) == 5
     owners = re.findall(r"uid=(\d+),gid=(\d+),mode=(\d+)", services)
-    assert sorted(owners) == sorted([(*app, "2750"), (*nginx, "0700")])
+    assert sorted(owners) == sorted([(*app, "2750"), (*app, "2770"), (*nginx, "0700")])
 
 
 # --- What a compromised app may leave, and how much ---
@@ -141,6 +142,7 @@ def test_what_is_in_memory_is_bounded(shared_site: Serve) -> None:
     sizes = {
         ("app", "/tmp"): 64,
         ("app", "/run/web/sockets"): 4,
+        ("app", "/run/web/metrics"): 64,
         ("nginx", "/run/web/sockets"): 4,
         ("nginx", "/run/web/nginx"): 16,
     }

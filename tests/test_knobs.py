@@ -235,6 +235,8 @@ def test_no_secret_key_that_is_printed_in_the_documents_is_one_for_production(
         ("REQUEST_TIMEOUT", "86400"),
         ("HTTP_PORT", "65535"),
         ("HTTP_ADDRESS", "::1"),
+        ("METRICS_ADDRESS", "10.0.0.5"),
+        ("METRICS_PORT", "9117"),
         ("APP_CPUS", "0.5"),
         ("SERVER_NAMES", "example.com *.example.com my_host 127.0.0.1 [::1]"),
         ("TRUSTED_PROXIES", "10.0.0.0/8\t2001:db8::/32  192.0.2.1"),

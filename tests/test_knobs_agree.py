@@ -21,10 +21,11 @@ RUN_DIR = "/run/web"  # in a container
 COMPOSE = PROJECT / "deploy" / "compose"
 SERVICES = (COMPOSE / "services.yml").read_text()
 ALL_SERVICES = "".join(file.read_text() for file in COMPOSE.glob("services*.yml"))
-# Not defaults: Compose's own name for the image, and one container if there are processes.
+# Not defaults: Compose's own name for the image, and one container of what is switched on.
 for derived, short in (
     ("${APP_IMAGE:-${COMPOSE_PROJECT_NAME}-app}", "${APP_IMAGE}"),
     ("0${PROCESSES:+1}", "${PROCESSES}"),
+    ("0${METRICS_PORT:+1}", "${METRICS_PORT}"),
 ):
     ALL_SERVICES = ALL_SERVICES.replace(derived, short)
 NGINX = [
@@ -117,6 +118,7 @@ def test_the_apps_container_is_given_all_that_python_and_uwsgi_read() -> None:
     compose_only = {"APP_IMAGE", "APP_MEMORY", "APP_CPUS", "NGINX_MEMORY", "NGINX_CPUS"}
     compose_only |= {"APT_PACKAGES", "APT_BUILD_PACKAGES"}  # arguments of the build
     compose_only |= {"PROCESSES_MEMORY", "PROCESSES_CPUS"}
+    compose_only.add("PROMETHEUS_PORT")
     read = (used_by_python() | used_by_uwsgi()) - BETWEEN_PARTS - compose_only
     assert given_to("app") == read
     assert f"RUN_DIR={RUN_DIR}" in (PROJECT / "Dockerfile").read_text()

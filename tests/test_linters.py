@@ -28,6 +28,7 @@ MODES = {
     "with TLS": TLS | {"SERVER_NAMES": "example.com"},
     "with TLS for any name": TLS,
     "with the debugger": DEBUG,
+    "with metrics": {"METRICS_PORT": "9117"},
     "in production": TLS | PRODUCTION | {"SERVER_NAMES": "example.com"},
 }
 

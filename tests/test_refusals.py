@@ -188,6 +188,15 @@ VALUES = [
         ("HTTP_ADDRESS", text, "write an IP address")
         for text in ("", "localhost", "127.0.0.1:80", "127.0.0.1;", "::1%;", "300.0.0.1")
     ),
+    *(("METRICS_PORT", text, "from 1 to 65535") for text in ("0", "65536", "metrics", "91 17")),
+    *(
+        ("METRICS_ADDRESS", text, "write an IP address")
+        for text in ("", "localhost", "127.0.0.1:9117")
+    ),
+    *(
+        ("METRICS_ADDRESS", text, "where others could read the metrics; write 127.0.0.1")
+        for text in ("0.0.0.0", "::", "8.8.8.8", "2606:4700::1")
+    ),
     *(
         ("SERVER_NAMES", text, "write host names")
         for text in ("a;b", "$host", "~^.*$", "http://example.com", "example.com:80", "a..b", "*.")
@@ -770,6 +779,6 @@ def test_in_a_container_without_nginx_serve_says_what_to_install(compose: Callab
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_usable_cpus_are_a_containers_share_of_them(compose: Callable) -> None:
-    ask = "from deploy.knobs import usable_cpus; print(usable_cpus())"
+    ask = "from deploy.settings.knobs import usable_cpus; print(usable_cpus())"
     done = compose("run", "--rm", "--no-deps", "app", "python", "-c", ask, APP_CPUS="0.5")
     assert done.stdout.strip() == "1", done.stderr

@@ -1,9 +1,11 @@
-"""``rollout``, ``rollback`` and ``status``.
+"""``rollout``, ``rollback``, ``status`` and ``recycle``.
 
 They apply to a ``serve`` on this machine (with systemd, too) if there is one, else to Compose.
 """
 
 import argparse
+import contextlib
+import functools
 import sys
 
 from deploy.commands import status
@@ -14,15 +16,19 @@ from deploy.settings import knobs
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run one of the three commands, and return its exit status."""
+    """Run one of these commands, and return its exit status."""
     run_dir = knobs.run_dir()
     served_here = control.is_up(run_dir)
     try:
         match arguments.command:
-            case "status" if served_here:
-                status.show_host(run_dir)
             case "status":
-                status.show_containers()
+                look = functools.partial(status.host, run_dir) if served_here else status.containers
+                with contextlib.suppress(KeyboardInterrupt):  # the end of --watch
+                    status.show(
+                        functools.partial(look, with_stacks=arguments.stacks), arguments.output
+                    )
+            case "recycle":
+                status.recycle(arguments.worker, run_dir if served_here else None)
             case "rollback" if served_here:
                 raise Refusal(
                     "`serve` serves this checkout; check out the previous release (git checkout"
@@ -36,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
                 return control.ask(run_dir, arguments.timeout)
             case "rollout":
                 rollout.rollout(arguments.image, arguments.timeout)
-    except (rollout.RolloutError, DockerError) as error:
+    except (rollout.RolloutError, DockerError, TimeoutError) as error:
         print(f"deploy: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,60 +1,199 @@
-"""``status``: the running releases, which one is live, and the state of their workers."""
+"""``status`` and ``recycle``: the running releases, which one is live, and what workers do."""
 
-import contextlib
 import json
-from collections.abc import Iterable
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from deploy.release.docker import Compose
+from deploy.problems import Refusal
+from deploy.release.docker import Compose, docker
 from deploy.release.releases import Releases
 from deploy.server import instances
 from deploy.server.instances import Instance
 from deploy.server.processes import CONTAINERS_REPORT, HOSTS_REPORT
 
-_COLUMNS = ("RELEASE", "INSTANCE", "STATE", "LIVE SINCE", "WORKERS", "BUSY", "REQUESTS", "QUEUE")
+# Seconds between two looks of --watch.
+_PAUSE = 2
+_INSTANCES = "python", "-m", "deploy", "instances"
 
 
-def show_host(run_dir: Path) -> None:
-    """Print a table of the instances on this machine, and the problems of the processes."""
-    found = instances.look(run_dir / "sockets")
-    _table(("this checkout", one.name, "running", *_doing(one)) for one in found)
-    with contextlib.suppress(FileNotFoundError):
-        _problems((run_dir / HOSTS_REPORT).read_text())
+@dataclass(frozen=True)
+class Row:
+    """An instance with its release.
+
+    Args:
+        release: its name; empty if it has none.
+        name: of the instance, or of its container.
+        state: of its container, or ``running``.
+        instance: None if it does not respond.
+    """
+
+    release: str
+    name: str
+    state: str
+    instance: Instance | None
 
 
-def show_containers() -> None:
-    """Print a table of the containers of the app, problems, and the releases for a rollback."""
+@dataclass(frozen=True)
+class Found:
+    """What there is.
+
+    Args:
+        instances: all that run.
+        problems: of the Procfile's processes, in lines.
+        releases: for a rollback; None where there are none, without containers.
+    """
+
+    instances: list[Row]
+    problems: str
+    releases: list[str] | None
+
+
+def host(run_dir: Path, *, with_stacks: bool) -> Found:
+    """What runs on this machine."""
+    found = instances.look(run_dir / "sockets", with_stacks=with_stacks)
+    problems = run_dir / HOSTS_REPORT
+    return Found(
+        [Row("this checkout", one.name, "running", one) for one in found],
+        problems.read_text() if problems.exists() else "",
+        None,
+    )
+
+
+def containers(*, with_stacks: bool) -> Found:
+    """What runs in containers."""
     compose = Compose()
     releases = Releases(compose)
     rows = []
     for container in compose.containers():
-        said = container.execute("python", "-m", "deploy", "instances")
-        found = (Instance(**json.loads(line)) for line in said.splitlines())
-        doing = next((_doing(one) for one in found if one.name == container.instance), ("",) * 5)
+        said = container.execute(*_INSTANCES, *(["--stacks"] if with_stacks else []))
+        found = map(Instance.parse, said.splitlines())
+        one = next((one for one in found if one.name == container.instance), None)
         state = container.health or container.state
-        rows.append((releases.of(container.image) or "(none)", container.name, state, *doing))
-    _table(rows)
-    for container in compose.containers("processes"):
-        _problems(container.execute("cat", str(CONTAINERS_REPORT)))
-    print(f"\nReleases: {' '.join(releases.all()) or '(none)'}")
+        rows.append(Row(releases.of(container.image), container.name, state, one))
+    problems = (
+        container.execute("cat", str(CONTAINERS_REPORT))
+        for container in compose.containers("processes")
+    )
+    return Found(rows, "\n".join(filter(None, problems)), list(releases.all()))
 
 
-def _doing(one: Instance) -> tuple[str, ...]:
+def show(look: Callable[[], Found], output: str) -> None:
+    """Print what is found.
+
+    Args:
+        look: finds it.
+        output: ``text``, ``json``, or ``watch``: again and again, until Ctrl-C.
+    """
+    if output == "json":
+        print(json.dumps(asdict(look())))
+        return
+    before: dict[str, tuple[float, int, float]] = {}
+    while True:
+        text = "\n\n".join(_sections(look(), before))
+        # Only a terminal is cleared.
+        clear = "\x1b[H\x1b[2J" if output == "watch" and sys.stdout.isatty() else ""
+        print(f"{clear}{text}", flush=True)
+        if output != "watch":
+            return
+        time.sleep(_PAUSE)
+
+
+def recycle(number: int, run_dir: Path | None) -> None:
+    """Replace workers of the live instance, one after the other.
+
+    Args:
+        number: of the worker; 0 for all.
+        run_dir: RUN_DIR of a `serve` on this machine; None for a container.
+    """
+    if run_dir:
+        for line in instances.recycle(run_dir / "sockets", number):
+            print(line, flush=True)
+    elif live := Compose().live():
+        docker("exec", live.id, *_INSTANCES, "--recycle", str(number), show=True)
+    else:
+        raise Refusal("nothing is live here, so there is no worker to recycle.")
+
+
+def _sections(all: Found, before: dict[str, tuple[float, int, float]]) -> Iterator[str]:
+    rows = all.instances
+    yield _table(
+        ("RELEASE", "INSTANCE", "STATE", "LIVE SINCE", "WORKERS", "BUSY", "REQUESTS", "QUEUE"),
+        ((row.release or "(none)", row.name, row.state, *_summary(row.instance)) for row in rows),
+    )
+    found = [row.instance for row in rows if row.instance]
+    if rates := [(one.name, *_rate(one, before)) for one in found if one.name in before]:
+        yield _table(("INSTANCE", "REQUESTS/S", "MILLISECONDS", "BACKLOG LIMIT"), rates)
+    for one in found:
+        handled = sum(worker.handled for worker in one.workers)
+        running = sum(worker.running_time for worker in one.workers)
+        before[one.name] = time.monotonic(), handled, running
+    yield _table(
+        ("INSTANCE", "MOUNT", "REQUESTS"),
+        ((one.name, mount, str(n)) for one in found for mount, n in one.mounts.items()),
+    )
+    yield _table(
+        ("INSTANCE", "WORKER", "PID", "STATE", "THREADS", "MEMORY", "AGE", "STARTS", "REQUESTS"),
+        (
+            (
+                *(one.name, str(worker.number), str(worker.pid), worker.state),
+                f"{len(worker.requests)}/{worker.threads}",
+                f"{worker.memory / 1024**2:.0f} MB",
+                f"{max(0, time.time() - worker.since):.0f} s",
+                *(str(worker.starts), str(worker.handled)),
+            )
+            for one in found
+            for worker in one.workers
+        ),
+    )
+    requests = [
+        (one.name, str(worker.number), str(request.thread), f"{request.seconds} s", request.line,
+         request.id)
+        for one in found
+        for worker in one.workers
+        for request in sorted(worker.requests, key=lambda request: -request.seconds)
+    ]  # fmt: skip
+    if requests:
+        yield _table(("INSTANCE", "WORKER", "THREAD", "FOR", "REQUEST", "ID"), requests)
+    for one in found:
+        for worker in one.workers:
+            if worker.stacks:
+                yield f"{one.name}, worker {worker.number}:\n{worker.stacks}"
+    if all.problems:
+        yield all.problems.rstrip()
+    if all.releases is not None:
+        yield f"Releases: {' '.join(all.releases) or '(none)'}"
+
+
+def _summary(one: Instance | None) -> tuple[str, ...]:
+    if not one:
+        return ("",) * 5
     since = (
         f"{datetime.fromtimestamp(one.live_since):%Y-%m-%d %H:%M:%S}" if one.live else "not live"
     )
-    return since, str(one.workers), str(one.busy), str(one.requests), str(one.queue)
+    busy = sum(len(worker.requests) for worker in one.workers)
+    handled = sum(worker.handled for worker in one.workers)
+    return since, str(len(one.workers)), str(busy), str(handled), str(one.queue)
 
 
-def _problems(text: str) -> None:
-    if text:
-        print(f"\n{text.rstrip()}")
+def _rate(one: Instance, before: dict[str, tuple[float, int, float]]) -> tuple[str, ...]:
+    """Requests a second and their mean time in the app since the last look."""
+    then, handled, running = before[one.name]
+    requests = sum(worker.handled for worker in one.workers) - handled
+    seconds = sum(worker.running_time for worker in one.workers) - running
+    mean = f"{1000 * seconds / requests:.1f}" if requests > 0 else "-"
+    rate = max(0, requests) / (time.monotonic() - then)
+    return f"{rate:.1f}", mean, str(one.queue_limit)
 
 
-def _table(rows: Iterable[tuple[str, ...]]) -> None:
-    lines = [_COLUMNS, *rows]
+def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [columns, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        print("  ".join(cells).rstrip())
+    cells = (
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        for line in lines
+    )
+    return "\n".join(line.rstrip() for line in cells)

@@ -27,6 +27,8 @@ from deploy.settings.knobs import PROJECT, Knobs
 
 # Seconds between two polls of a server that is starting.
 _POLL_INTERVAL = 0.05
+# Seconds before the exporter of metrics is started again.
+_PAUSE = 1
 
 
 class Site:
@@ -40,6 +42,7 @@ class Site:
         self._apps: list[_Server] = []  # the last one is live, or about to be
         self._live: _Server | None = None
         self._front: _Server | None = None
+        self._exporter: asyncio.Task[None] | None = None
 
     def stop(self) -> None:
         """Request a stop."""
@@ -57,6 +60,8 @@ class Site:
         nginx is stopped before uWSGI.
         """
         try:
+            if self._knobs.metrics_port:
+                self._exporter = asyncio.create_task(self._export())
             self._live = await self._start_app(self._knobs)
             if await self.until(lambda: self._is_live(self._live)):
                 self._front = await _Server.start(
@@ -76,6 +81,21 @@ class Site:
             await self._front.stop(signal.SIGQUIT, self._stop_timeout())
         for app in self._apps:
             await app.stop(signal.SIGTERM, self._stop_timeout())
+        if self._exporter:
+            self._exporter.cancel()
+            await asyncio.wait([self._exporter])
+
+    async def _export(self) -> None:
+        """Run the exporter of metrics, again if it ends, but not if it rejects its settings."""
+        command = sys.executable, "-m", "deploy", "metrics"
+        while True:
+            exporter = await _Server.start(command, signal.SIGTERM, cwd=PROJECT)
+            try:
+                if await asyncio.shield(exporter.ended) == 2:
+                    return
+            finally:
+                await exporter.stop(signal.SIGTERM, 5)
+            await asyncio.sleep(_PAUSE)
 
     async def until(self, condition: Callable[[], bool]) -> bool:
         """Wait until it is true. False if a server exits or a stop is requested before."""

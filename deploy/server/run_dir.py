@@ -14,7 +14,7 @@ from deploy.problems import Finding, Refusal
 from deploy.settings.knobs import PROJECT, Knobs
 
 # Directories in RUN_DIR that each start empties.
-_EMPTIED = ("sockets", "static")
+_EMPTIED = ("sockets", "static", "metrics")
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +66,14 @@ def environment(knobs: Knobs, instance: str) -> dict[str, str]:
     run_dir.refuse_open_sockets(sockets)
     if knobs.debugger:
         debugging.prepare(debugger, knobs.environment["WERKZEUG_DEBUG_PIN"])
-    return variables(knobs, instance)
+    given = variables(knobs, instance)
+    if knobs.metrics_port:
+        # Of the app's own metrics: the multiprocess mode of prometheus_client.
+        directory = knobs.run_dir / "metrics" / instance
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True, mode=0o770)
+        given["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+    return given
 
 
 def variables(knobs: Knobs, instance: str) -> dict[str, str]:

@@ -87,6 +87,7 @@ class Knobs:
     max_body_size: int
     proxy_protocol: bool
     workers: int
+    metrics_port: int
     run_dir: Path
     data_dir: Path
     debugger: bool
@@ -133,6 +134,8 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     for name in ("APP_CPUS", "NGINX_CPUS", "PROCESSES_CPUS"):
         _check_cpus(text, name)
     _check_address(text, "HTTP_ADDRESS")
+    _, metrics_port = _metrics(text)
+    _whole_number(text, "PROMETHEUS_PORT", 1, 65_535)
     for name in ("TRUSTED_PROXIES", "DEBUG_ALLOW"):
         _check_networks(text, name)
     names = text["SERVER_NAMES"].split()
@@ -191,6 +194,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         max_body_size=max_body_size,
         proxy_protocol=proxy_protocol,
         workers=workers,
+        metrics_port=metrics_port,
         run_dir=Path(text["RUN_DIR"]),
         data_dir=Path(text["DATA_DIR"]),
         debugger=debugger,
@@ -259,6 +263,33 @@ def packages(
         Refusal: a word in it is no name of a package.
     """
     return _check_packages(_text(environ, project), name)
+
+
+def metrics(
+    environ: Mapping[str, str] = os.environ, project: Path = PROJECT
+) -> tuple[str, int, list[str]]:
+    """METRICS_ADDRESS, METRICS_PORT and the paths in MOUNTS, whatever the other settings are.
+
+    Raises:
+        Refusal: one of them is invalid, or there is no port.
+    """
+    text = _text(environ, project)
+    address, port = _metrics(text)
+    if not port:
+        raise Refusal("METRICS_PORT is ''; write a port such as 9117, on which metrics are served.")
+    return address, port, [mount.path for mount in mounts.parse(text["MOUNTS"])]
+
+
+def _metrics(text: Mapping[str, str]) -> tuple[str, int]:
+    _check_address(text, "METRICS_ADDRESS")
+    address = ipaddress.ip_address(text["METRICS_ADDRESS"])
+    if not address.is_private or address.is_unspecified:
+        raise Refusal(
+            f"METRICS_ADDRESS is '{address}', where others could read the metrics; write 127.0.0.1,"
+            " or an address of this machine in a private network."
+        )
+    port = _whole_number(text, "METRICS_PORT", 1, 65_535) if text["METRICS_PORT"] else 0
+    return str(address), port
 
 
 def check_ignore(

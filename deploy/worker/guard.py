@@ -21,7 +21,7 @@ from typing import Any
 import uwsgi
 from uwsgidecorators import postfork
 
-from deploy.worker import background, connections, held, log, settings, threads
+from deploy.worker import background, connections, events, held, log, settings, stacks, threads
 from deploy.worker.deadline import Deadline
 from deploy.worker.streams import Streams
 
@@ -82,8 +82,9 @@ def _end_when_unfit() -> None:
     deadline, streams = Deadline(settings.REQUEST_TIMEOUT), Streams()
     timer, longest = held.Timer(), settings.REQUEST_TIMEOUT + held.GRACE
     timer.handle()
+    stacks.handle()
     born = has_files = time.monotonic()
-    accepts, reason, late = False, "", ""
+    accepts, cause, reason, late = False, "", "", ""
     while not reason:
         if accepts:
             timer.renew(longest)
@@ -96,22 +97,27 @@ def _end_when_unfit() -> None:
             uwsgi.catch_end()
             born = time.monotonic()  # it is of no use before
         # With the debugger on, requests stop at breakpoints.
-        late = "" if settings.DEBUGGER else "".join(deadline.missed())
+        cause, late = "timeout", "" if settings.DEBUGGER else "".join(deadline.missed())
         for line in streams.end_lost():
             log.write(f"{line}\n")
         if _ending.is_set() and streams.only_stuck:
             background.finish()
             os._exit(0)
         if not late and streams.hold_up(settings.THREADS):
+            cause = "streams"
             late = (
                 f"{streams.stuck} of {settings.THREADS} threads wait in streams without a client.\n"
             )
         if _has_files():
             has_files = time.monotonic()
-        reason = late or _without_files(time.monotonic() - has_files)
+        reason = late
+        if not reason:
+            cause, reason = "open files", _without_files(time.monotonic() - has_files)
         accepts = accepts or _accepts()
         with contextlib.suppress(OSError):  # no file descriptor is left, say
-            reason = reason or _unfit(time.monotonic() - born)
+            if not reason:
+                cause, reason = _unfit(time.monotonic() - born)
+    events.send(cause)
     log.write(
         f"{reason}Worker {uwsgi.worker_id()} (pid {os.getpid()}) takes no new requests, and is"
         " replaced when its other ones are finished.\n"
@@ -174,18 +180,18 @@ def _without_files(seconds: float) -> str:
     )
 
 
-def _unfit(age: float) -> str:
-    """Why this worker has to be replaced, in a line; empty if it is fit."""
+def _unfit(age: float) -> tuple[str, str]:
+    """Why this worker has to be replaced, in a word and in a line; both empty if it is fit."""
     if not all(path.exists() for path in settings.PATHS):
         # The others are ending, and the signal came before this worker could catch it.
         os.kill(os.getpid(), ASK)
     if not connections.listening():
-        return "The app has closed uWSGI's listening sockets.\n"
+        return "closed sockets", "The app has closed uWSGI's listening sockets.\n"
     if settings.WORKER_LIFETIME and age > settings.WORKER_LIFETIME and _in_turn():
-        return f"WORKER_LIFETIME: {settings.WORKER_LIFETIME} s have passed.\n"
+        return "lifetime", f"WORKER_LIFETIME: {settings.WORKER_LIFETIME} s have passed.\n"
     if settings.WORKER_MEMORY and (taken := _memory()) > settings.WORKER_MEMORY and _in_turn():
-        return f"WORKER_MEMORY: {taken // 1024**2} MB are taken.\n"
-    return ""
+        return "memory", f"WORKER_MEMORY: {taken // 1024**2} MB are taken.\n"
+    return "", ""
 
 
 def _memory() -> int:

@@ -1,0 +1,120 @@
+"""`python -m deploy status` and `recycle`: what workers do, and where they are."""
+
+import json
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.metrics.conftest import Measured
+from tests.servers import until
+
+
+def deploy(measured: Measured, *words: str) -> subprocess.CompletedProcess[str]:
+    """Type `python -m deploy ...` in the site's folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "deploy", *words],
+        cwd=measured.site.folder,
+        env=measured.site.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def state(measured: Measured, *options: str) -> dict[str, Any]:
+    """The live instance."""
+    done = deploy(measured, "status", "--json", *options)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["instances"]
+    return row["instance"]
+
+
+def requests(measured: Measured) -> list[dict[str, Any]]:
+    return [one for worker in state(measured)["workers"] for one in worker["requests"]]
+
+
+def test_status_shows_what_a_thread_does_and_for_how_long_without_the_query(
+    measured: Measured,
+) -> None:
+    with measured.in_flight("?token=secret") as path:
+
+        def found() -> dict[str, Any] | None:
+            line = f"GET {path}"
+            return next((r for r in requests(measured) if r["line"] == line and r["seconds"]), None)
+
+        request = until(found, "a request that has run for a second")
+        assert len(request["id"]) == 32
+        said = deploy(measured, "status").stdout
+        assert request["line"] in said
+        assert request["id"] in said
+        assert "secret" not in said + deploy(measured, "status", "--json").stdout
+
+
+def test_stacks_are_shown_without_ptrace(measured: Measured) -> None:
+    with measured.in_flight():
+        until(lambda: requests(measured), "a request")
+        said = deploy(measured, "status", "--stacks").stdout
+        assert "measured.py" in said
+        assert "in wait" in said
+        # Neither this bundle's own threads nor those that wait for a request.
+        assert "guard.py" not in said
+        assert said.count("most recent call first") == 1
+
+
+def test_stacks_are_shown_of_a_request_that_holds_the_interpreter(measured: Measured) -> None:
+    with ThreadPoolExecutor(1) as client:
+        response = client.submit(measured.site.ask, "/path/second/hold")
+
+        def stack() -> bool:
+            return any("in hold" in worker["stacks"] for worker in stacked()["workers"])
+
+        def stacked() -> dict[str, Any]:
+            return state(measured, "--stacks")
+
+        until(stack, "the stack")
+        assert response.result().status == 200
+
+
+def test_watch_prints_the_state_again_until_ctrl_c(measured: Measured) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "deploy", "status", "--watch"],
+        cwd=measured.site.folder,
+        env=measured.site.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as watch:
+        seen = ""
+        while "REQUESTS/S" not in seen:
+            line = watch.stdout.readline()
+            assert line, seen
+            seen += line
+        watch.send_signal(signal.SIGINT)
+        watch.stdout.read()
+        assert watch.wait(60) == 0
+    assert seen.count("LIVE SINCE") == 2
+
+
+def test_workers_are_recycled_one_after_the_other_without_a_lost_request(
+    measured: Measured,
+) -> None:
+    before = {worker["number"]: worker["pid"] for worker in state(measured)["workers"]}
+    with ThreadPoolExecutor(1) as other, measured.in_flight() as path:
+        until(lambda: any(r["line"] == f"GET {path}" for r in requests(measured)), "a request")
+        done = other.submit(deploy, measured, "recycle")
+        assert measured.site.ask("/path/second/").status == 200
+    assert done.result().stdout.splitlines() == ["Worker 1 was replaced.", "Worker 2 was replaced."]
+    after = {worker["number"]: worker["pid"] for worker in state(measured)["workers"]}
+    assert after.keys() == before.keys()
+    assert not set(after.values()) & set(before.values())
+
+
+@pytest.mark.parametrize("number", ["3", "-1"])
+def test_a_worker_that_is_not_there_is_not_recycled(measured: Measured, number: str) -> None:
+    done = deploy(measured, "recycle", "--", number)
+    assert done.returncode == 2
+    assert done.stderr == (f"deploy: there is no worker {number}; write a number from 1 to 2.\n")
