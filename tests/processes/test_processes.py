@@ -12,7 +12,7 @@ import pytest
 from tests.rollout.conftest import Shop
 from tests.servers import HostSite, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STEPS = Path(__file__).parent / "apps" / "steps.py"
 PROCFILE = """\
@@ -66,12 +66,12 @@ def test_a_rollout_replaces_each_process_when_it_has_exited(shop: Shop) -> None:
     site = shop.site
     rollout = shop.command("rollout")
     # The web does not wait for the processes.
-    until(lambda: notes(site).count("worker.1 stops") == 1, "a stop")
+    until(lambda: notes(site).count("worker.1 stops") == 1, "a stop", 180)
     until(lambda: "worker.1 waits until its predecessor has exited." in site.logs(), "a line")
     assert site.ask("/path/").status == 200
     assert notes(site).count("worker.1 begins") == 1
     (site.folder / "instance" / "go").touch()
-    said, _ = rollout.communicate(timeout=120)
+    said, _ = rollout.communicate(timeout=240)
     assert rollout.returncode == 0, said
     assert "\nOURS IS RELEASED\n" in said
     (site.folder / "instance" / "go").unlink()
@@ -85,7 +85,7 @@ def test_a_process_that_ends_at_once_is_restarted_more_and_more_rarely(shop: Sho
     procfile = site.folder / "Procfile"
     procfile.write_text(PROCFILE.replace("cd instance &&", "exit 3;"))
     status, said = shop.deploy("rollout")
-    sentence = r"Mail-2_x.1 ended with exit status 3 after 0 s and is restarted in (\d+) s; "
+    sentence = r"Mail-2_x.1 ended with exit status 3 after \d+ s and is restarted in (\d+) s; "
     assert status == 1, said
     assert re.search(f"deploy: the new instance is live, but {sentence}", said), said
     until(lambda: re.findall(sentence, site.logs())[:2] == ["2", "4"], "two restarts")
