@@ -8,12 +8,14 @@ whoever is killed.
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -121,6 +123,7 @@ class _Slot:
         # Lines reach the log when they are written, and PS is foreman's name for the process.
         own = {"PATH": path, "PS": process.name, "PYTHONUNBUFFERED": "1"}
         self._environment = uwsgi.variables(knobs, process.name) | own
+        self._as_json = self._environment["LOG_FORMAT"] == "json"
 
     def stop(self) -> None:
         self._stop.set()
@@ -160,7 +163,7 @@ class _Slot:
 
     async def _run_once(self, lock: IO[str]) -> str:
         """Run the process until it ends or is stopped; how it has ended."""
-        log = await _Log.open(self._process.name)
+        log = await _Log.open(self._process.name, as_json=self._as_json)
         try:
             process = await asyncio.create_subprocess_exec(
                 # The kernel sends the signal when this process is killed.
@@ -206,21 +209,23 @@ class _Slot:
 class _Log(asyncio.Protocol):
     """Writes the lines of a process to standard output, each with the name of the process.
 
+    With LOG_FORMAT=json, each line is an object with the name as ``process``.
+
     ``ended`` is done when the last process has closed the other end.
     """
 
-    def __init__(self, name: str) -> None:
-        self._prefix = f"{name} | ".encode()
+    def __init__(self, name: str, *, as_json: bool) -> None:
+        self._name, self._as_json = name, as_json
         self._line = b""
         self.ended = asyncio.get_running_loop().create_future()
         self.pipe = -1
 
     @classmethod
-    async def open(cls, name: str) -> "_Log":
+    async def open(cls, name: str, *, as_json: bool) -> "_Log":
         """A log, with a pipe that the caller has to close."""
         reading, writing = os.pipe()
         _, log = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: cls(name), os.fdopen(reading, "rb", 0)
+            lambda: cls(name, as_json=as_json), os.fdopen(reading, "rb", 0)
         )
         log.pipe = writing
         return log
@@ -230,7 +235,17 @@ class _Log(asyncio.Protocol):
         if len(self._line) > _LONGEST_LINE:
             lines.append(self._line)
             self._line = b""
-        _write(b"".join(b"%s%s\n" % (self._prefix, line) for line in lines))
+        _write(b"".join(map(self._named, lines)))
+
+    def _named(self, line: bytes) -> bytes:
+        text = line.decode(errors="replace")
+        if not self._as_json:
+            return f"{self._name} | {text}\n".encode()
+        found = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "message": text}
+        with contextlib.suppress(ValueError):
+            if isinstance(own := json.loads(text), dict):
+                found = {"time": found["time"]} | own
+        return f"{json.dumps(found | {'process': self._name})}\n".encode()
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._line:

@@ -1,5 +1,6 @@
 """The Procfile's processes beside a site: names, logs, restarts, stops, and one at a time."""
 
+import json
 import re
 import signal
 import sys
@@ -98,7 +99,7 @@ def test_a_process_that_ends_at_once_is_restarted_more_and_more_rarely(shop: Sho
 def test_a_stop_waits_for_the_processes_and_kills_those_that_do_not_end() -> None:
     commands = "good: python steps.py go\nshell: python steps.py go; true\n"
     commands += "stubborn: python steps.py never\n"
-    knobs = {"PROCESSES_STOP_TIMEOUT": 8}
+    knobs = {"PROCESSES_STOP_TIMEOUT": 8, "LOG_FORMAT": "json"}
     with site_with(commands, "good=1 shell=1 stubborn=1", **knobs) as site:
         until(lambda: sum("begins" in line for line in notes(site)) == 3, "three processes")
         (site.folder / "instance" / "go").touch()
@@ -110,6 +111,9 @@ def test_a_stop_waits_for_the_processes_and_kills_those_that_do_not_end() -> Non
         ends = sorted(line for line in notes(site) if "begins" not in line)
         assert ends == ["good.1 ends", "good.1 stops", *ends[2:]]
         assert ends[2:] == ["shell.1 ends", "shell.1 stops", "stubborn.1 stops"]
+        lines = [json.loads(line) for line in site.logs().splitlines()]
+        said = {(line.get("process"), line.get("message")) for line in lines}
+        assert said >= {(name, "ready") for name in ("good.1", "shell.1", "stubborn.1")}
 
 
 def test_after_a_kill_of_serve_the_next_one_waits_for_its_processes() -> None:
