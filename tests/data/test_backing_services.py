@@ -88,9 +88,7 @@ def docker(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
 def site() -> Iterator[Backed]:
     site = Backed()
     try:
-        site.start()
-        assert "flask --app yourapplication db upgrade" in site.ask("/path/entries").text
-        rollout(site)
+        rollout(site)  # the first start: it migrates a database that did not run before
         yield site
     finally:
         remove(site)
