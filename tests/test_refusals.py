@@ -293,6 +293,7 @@ def test_two_secret_keys_are_refused(bundle: Bundle, tmp_path: Path) -> None:
 
 PRODUCTION = {
     "ENVIRONMENT": "production",
+    "LOG_FORMAT": "text",
     "SERVER_NAMES": "example.com",
     "SECRET_KEY": "a key that only the tests know",
     "TRUSTED_PROXIES": "10.0.0.0/8",

@@ -48,7 +48,7 @@ ROWS = (
         row(
             f"at stop: {text}",
             (f"/x/threads/stop/{name}/{{token}}",),
-            logs=("STOP done {token}$",),
+            logs=(r"STOP done {token}( \(id \w+\))?$",),
             at_stop=True,
         )
         for name, text in STOP.items()

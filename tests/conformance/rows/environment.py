@@ -46,7 +46,7 @@ COMPARED = {
 LOGGED = {
     "print": ("print()", "^PRINT from a view, ünïcödé$"),
     "stderr": ("print to standard error", "^PRINT to standard error$"),
-    "log": ("the app's logger", "LOGGED by the app's logger$"),
+    "log": ("the app's logger", r"LOGGED by the app's logger( \(id \w+\))?$"),
     "long-line": ("a line of 5 kB", "^LONGx{5000}END$"),
     "parts": ("a line in parts", "^no line of its own PART$"),
 }
