@@ -225,7 +225,7 @@ def test_down_leaves_nothing_behind(serve: Serve) -> None:
     assert {what: len(found) for what, found in before.items()} == {
         "containers": 2,
         "networks": 1,
-        "volumes": 6,
+        "volumes": 7,
     }
     site.compose("down", "--volumes")
     assert everything_of(site) == {"containers": [], "networks": [], "volumes": []}
