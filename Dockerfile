@@ -1,7 +1,7 @@
 # Two images: `app` (uWSGI and your Flask app) and `nginx` (the reverse proxy).
 
 # Base image. Debian's nginx and Python get Debian's security updates, both images share the base, and
-# apps are fastest with this Python (deploy/install_uwsgi.py).
+# apps are fastest with this Python (deploy/install/uwsgi.py).
 ARG DEBIAN_IMAGE=debian:trixie-slim
 # For another Python, use an image such as python:3.14-slim.
 ARG PYTHON_IMAGE=${DEBIAN_IMAGE}
@@ -16,6 +16,32 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     { apt-get update && apt-get install --yes --no-install-recommends python3 ca-certificates; }
 
 
+# --- Your project: the build context of that name, APP_DIR, or else this directory ---
+FROM scratch AS project
+
+COPY . /
+
+
+# --- Source: the bundle, and the project without secrets and data (deploy/install/files.py) ---
+FROM python AS source
+
+WORKDIR /bundle
+COPY .dockerignore uwsgi.ini ./
+COPY nginx nginx
+COPY yourapplication/requirements.txt yourapplication/
+COPY deploy deploy
+RUN --mount=type=bind,from=project,target=/project \
+    python3 -m deploy.install copy /project /app && \
+    python3 -m deploy.install requirements /project /requirements
+# The release that errors and traces name. (Debian's sh has no pipefail.)
+# hadolint ignore=DL4006
+RUN find . /app -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c -12 >deploy/.release
+# Without build files. Compile Python here, since the container's file system is read-only. compileall
+# reports files that are not valid Python, such as templates; ignore its status.
+RUN rm -r deploy/compose deploy/install deploy/monitoring deploy/patches deploy/requirements && \
+    chmod -R a+rX,go-w . && { python3 -m compileall -q . /app || true; }
+
+
 # --- Build: everything that needs a compiler ---
 FROM python AS build
 
@@ -27,41 +53,49 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
 WORKDIR /build
 # Flask's instance folder of an installed package is below /venv/var.
 RUN python3 -m venv /venv && ln -s /app/instance /venv/var
-COPY deploy/patches patches
-COPY requirements.txt requirements-build.txt deploy/install_uwsgi.py ./
-RUN /venv/bin/python install_uwsgi.py requirements.txt requirements-build.txt
+COPY deploy/patches deploy/patches
+COPY deploy/requirements deploy/requirements
+COPY deploy/install/uwsgi.py deploy/install/
+RUN /venv/bin/python deploy/install/uwsgi.py \
+    deploy/requirements/bundle.txt deploy/requirements/build.txt /tmp/wheels
 # APT_BUILD_PACKAGES, for requirements that have to be compiled.
 ARG APT_BUILD_PACKAGES
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt,sharing=locked \
     [ -z "$APT_BUILD_PACKAGES" ] || { apt-get update && \
     apt-get install --yes --no-install-recommends -- $APT_BUILD_PACKAGES; }
+
+COPY .dockerignore ./
+COPY yourapplication/requirements.txt yourapplication/
+COPY deploy/__init__.py deploy/problems.py deploy/
+COPY deploy/settings deploy/settings
+COPY deploy/install deploy/install
+# To the same place: paths in them are relative.
+COPY --from=source /requirements /app
+# Git only for requirements that are in a repository.
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    ! grep -qr 'git+' /app || \
+    { apt-get update && apt-get install --yes --no-install-recommends git; }
 RUN --mount=type=cache,target=/downloads \
-    /venv/bin/pip install --cache-dir /downloads --require-hashes --requirement requirements.txt
-
-
-# --- Source: this directory, readable by any user, whatever the umask of the checkout ---
-FROM python AS source
-
-WORKDIR /app
-COPY . .
-# The release that errors and traces name. (Debian's sh has no pipefail.)
-# hadolint ignore=DL4006
-RUN find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c -12 >deploy/.release
-# Without build files. Compile Python here, since the container's file system is read-only. compileall
-# reports files that are not valid Python, such as templates; ignore its status.
-RUN rm -r requirements*.txt deploy/compose deploy/install_uwsgi.py deploy/monitoring deploy/patches && \
-    chmod -R a+rX,go-w . && { python3 -m compileall -q . || true; }
+    PIP_CACHE_DIR=/downloads python3 -m deploy.install packages /app /venv
+COPY --from=source /app /app
+RUN --mount=type=cache,target=/downloads \
+    PIP_CACHE_DIR=/downloads python3 -m deploy.install project /app /venv && \
+    ln -s /bundle/deploy /venv/lib/python3*/site-packages/ && \
+    { [ ! -d /app/src ] || ln -s ../instance /app/src/instance; }
 
 
 # --- Precompressed static files, at the highest level: a second for each megabyte ---
 FROM build AS compressed
 
-COPY --from=source /app /app
+COPY --from=source /bundle /bundle
 WORKDIR /app
 # The app needs one file of nginx's: the pattern of fingerprinted file names.
 RUN /venv/bin/python -m deploy compress . && \
-    find nginx -type f ! -name fingerprints.conf -delete && find nginx -type d -empty -delete
+    find /bundle/nginx -type f ! -name fingerprints.conf -delete && \
+    find /bundle/nginx -type d -empty -delete && \
+    rm -r /bundle/yourapplication /bundle/.dockerignore && ln -s /app /bundle/.project
 
 
 # --- The app ---
@@ -84,6 +118,7 @@ RUN groupadd --gid 10001 web && \
     find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
 
 COPY --from=build /venv /venv
+COPY --from=compressed /bundle /bundle
 COPY --from=compressed /app /app
 WORKDIR /app
 
@@ -111,8 +146,8 @@ RUN groupadd --gid 10001 web && \
         /run/web/nginx /run/web/spool /run/web/certificates /run/web/acme && \
     find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
 
-COPY --from=source /app/nginx /etc/nginx/bundle
-COPY --from=source /app/deploy/log_relay.pl /usr/local/bin/
+COPY --from=source /bundle/nginx /etc/nginx/bundle
+COPY --from=source /bundle/deploy/log_relay.pl /usr/local/bin/
 
 USER 10002:10001
 # Ports in the container; Compose maps them to HTTP_PORT and HTTPS_PORT.

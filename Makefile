@@ -3,14 +3,14 @@
 PYTHON ?= python3
 ARGS ?=
 
-# The virtual environment is created once, and updated when a lock file changes.
-RUNTIME = .venv/.runtime
+# .app has the app's environment (deploy/install), .venv what develops the bundle: tests, linters, and
+# the sample with its packages.
+LOCKS = deploy/requirements
 DEV = .venv/.dev
 BENCH = .run/bench-venv/.made
-PIP_OPTIONS = --disable-pip-version-check install --quiet --require-hashes --use-pep517 -r
-PIP_INSTALL = .venv/bin/pip $(PIP_OPTIONS)
+PIP_INSTALL = bin/pip --disable-pip-version-check install --quiet --require-hashes --use-pep517 -r
 LOCK = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--custom-compile-command "make lock" $(ARGS)
+	--custom-compile-command "make lock-bundle" $(ARGS)
 # All services with all overlays, as one file, for the linter.
 COMPOSE = ../../deploy/compose/services
 ALL_OF_COMPOSE = include: [{project_directory: ../.., \
@@ -23,24 +23,29 @@ help:    ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: serve
-serve: prerequisites $(RUNTIME)    ## serve the app with nginx and uWSGI, until Ctrl-C
-	@exec .venv/bin/python -m deploy serve
+serve: prerequisites install    ## serve the app with nginx and uWSGI, until Ctrl-C
+	@exec "$(PYTHON)" -m deploy serve
+
+.PHONY: install
+install:    ## install the app and its requirements into .app; APP_DIR in .env is where it is
+	@[ -e .app/current ] || PYTHON="$(PYTHON)" sh deploy/prerequisites.sh build
+	@PYTHON="$(PYTHON)" "$(PYTHON)" -m deploy install
 
 .PHONY: dev
-dev: $(RUNTIME)    ## serve the app with Flask's own reloader and debugger
-	@exec .venv/bin/python -m deploy dev
+dev: install    ## serve the app with Flask's own reloader and debugger
+	@exec "$(PYTHON)" -m deploy dev
 
 .PHONY: local
-local: prerequisites $(RUNTIME)    ## serve the app with uWSGI's HTTP router, without nginx
-	@exec .venv/bin/python -m deploy local
+local: prerequisites install    ## serve the app with uWSGI's HTTP router, without nginx
+	@exec "$(PYTHON)" -m deploy local
 
 .PHONY: check
-check: $(RUNTIME)    ## print errors and warnings, each with its fix
-	@exec .venv/bin/python -m deploy check $(ARGS)
+check: install    ## print errors and warnings, each with its fix
+	@exec "$(PYTHON)" -m deploy check $(ARGS)
 
 .PHONY: certificate
-certificate: $(RUNTIME)    ## make a self-signed certificate in secrets/
-	@exec .venv/bin/python -m deploy certificate
+certificate:    ## make a self-signed certificate in secrets/
+	@exec "$(PYTHON)" -m deploy certificate
 
 .PHONY: test
 test: test-prerequisites $(DEV)    ## run all tests; ARGS="-k upload" are options of pytest
@@ -51,11 +56,11 @@ quick: test-prerequisites $(DEV)    ## run the quick tests without containers, i
 	@exec .venv/bin/pytest -m "not slow and not docker" --numprocesses 4 --dist loadfile $(ARGS)
 
 .PHONY: bench
-bench: bench-prerequisites $(RUNTIME) $(BENCH)    ## benchmark this bundle and other servers; ARGS=--quick
+bench: bench-prerequisites install $(BENCH)    ## benchmark this bundle and other servers; ARGS=--quick
 	@exec .run/bench-venv/bin/python -m benchmarks $(ARGS)
 
 .PHONY: overload
-overload: bench-prerequisites $(RUNTIME) $(BENCH)    ## overload this bundle and other servers; ARGS="--seconds 30"
+overload: bench-prerequisites install $(BENCH)    ## overload this bundle and other servers; ARGS="--seconds 30"
 	@exec .run/bench-venv/bin/python -m benchmarks.overload $(ARGS)
 
 .PHONY: lint
@@ -75,10 +80,14 @@ lint: prerequisites $(DEV)    ## lint Python, shell, Dockerfile, nginx, Compose 
 		systemd-analyze security --offline=yes --threshold=20 .run/lint/web.service >/dev/null; fi
 
 .PHONY: lock
-lock: $(DEV)    ## pin requirements*.in with hashes; ARGS=--upgrade for the newest versions
-	$(LOCK) --output-file requirements.txt requirements.in
-	$(LOCK) --output-file requirements-build.txt requirements-build.in
-	$(LOCK) --output-file requirements-dev.txt requirements-dev.in
+lock:    ## pin the app's requirements.in in requirements.txt, with hashes; ARGS=--upgrade
+	@"$(PYTHON)" -m deploy lock $(ARGS)
+
+.PHONY: lock-bundle
+lock-bundle: $(DEV)    ## pin what the bundle, the sample and the benchmarks require; ARGS=--upgrade
+	$(LOCK) --output-file yourapplication/requirements.txt yourapplication/requirements.in
+	for name in bundle build uv poetry dev; do \
+		$(LOCK) --output-file $(LOCKS)/$$name.txt $(LOCKS)/$$name.in || exit; done
 	$(LOCK) --output-file benchmarks/requirements.txt benchmarks/requirements.in
 
 .PHONY: sbom
@@ -89,7 +98,7 @@ sbom: $(DEV)    ## write a bill of materials of both images to .run/sbom/ (Cyclo
 
 .PHONY: clean
 clean:    ## remove all generated files
-	rm -rf .venv .run .pytest_cache .ruff_cache .hypothesis
+	rm -rf .app .venv .run .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -r {} +
 
 .PHONY: prerequisites
@@ -104,24 +113,20 @@ test-prerequisites:
 bench-prerequisites:
 	@sh deploy/prerequisites.sh bench
 
-$(RUNTIME): requirements.txt requirements-build.txt deploy/install_uwsgi.py \
-		deploy/patches $(wildcard deploy/patches/*.patch)
+$(DEV): $(wildcard $(LOCKS)/*.txt) deploy/install/uwsgi.py deploy/patches \
+		$(wildcard deploy/patches/*.patch)
 	@PYTHON="$(PYTHON)" sh deploy/prerequisites.sh build
-	@echo "Installing requirements.txt into .venv (compiles uWSGI the first time) ..."
+	@echo "Installing $(LOCKS)/dev.txt into .venv (compiles uWSGI the first time) ..."
 	@"$(PYTHON)" -m venv .venv
 	@ln -sn ../instance .venv/var 2>/dev/null || true  # an installed app's instance folder: docs/data.md
-	@.venv/bin/python deploy/install_uwsgi.py requirements.txt requirements-build.txt
-	@$(PIP_INSTALL) requirements.txt
+	@.venv/bin/python deploy/install/uwsgi.py $(LOCKS)/bundle.txt $(LOCKS)/build.txt .app/uwsgi
+	@.venv/$(PIP_INSTALL) $(LOCKS)/uv.txt
+	@.venv/bin/uv pip sync --quiet --require-hashes --python .venv/bin/python $(LOCKS)/dev.txt
 	@touch $@
 
-$(DEV): requirements-dev.txt $(RUNTIME)
-	@echo "Installing requirements-dev.txt into .venv ..."
-	@$(PIP_INSTALL) requirements-dev.txt
-	@touch $@
-
-$(BENCH): benchmarks/requirements.txt requirements-build.txt
+$(BENCH): benchmarks/requirements.txt $(LOCKS)/build.txt
 	@echo "Installing benchmarks/requirements.txt into .run/bench-venv ..."
 	@"$(PYTHON)" -m venv .run/bench-venv
-	@.run/bench-venv/bin/pip $(PIP_OPTIONS) requirements-build.txt
-	@.run/bench-venv/bin/pip $(PIP_OPTIONS) benchmarks/requirements.txt --no-build-isolation
+	@.run/bench-venv/$(PIP_INSTALL) $(LOCKS)/build.txt
+	@.run/bench-venv/$(PIP_INSTALL) benchmarks/requirements.txt --no-build-isolation
 	@touch $@

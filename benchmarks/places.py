@@ -116,7 +116,7 @@ class OnHost(Place):
 
     def in_process(self, folder: Path, arguments: Sequence[str]) -> list[str]:
         """By the Python that uWSGI is a module of."""
-        python = PROJECT / ".venv" / "bin" / "python"
+        python = PROJECT / ".app" / "current" / "bin" / "python"
         return [str(python), str(_HERE / _IN_PROCESS), str(folder), *arguments]
 
     def engine(self) -> list[int]:
@@ -125,7 +125,7 @@ class OnHost(Place):
 
     def versions(self) -> list[str]:
         """`make serve`'s Python, and the nginx that all use."""
-        python = PROJECT / ".venv" / "bin" / "python"
+        python = PROJECT / ".app" / "current" / "bin" / "python"
         nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
         return [_said(str(python), "--version"), _said(nginx, "-v")]
 
@@ -188,7 +188,7 @@ class _Bundle(HostSite):
 
     def command(self) -> list[str]:
         """The command that `make serve` runs."""
-        return [str(PROJECT / ".venv" / "bin" / "python"), "-m", "deploy", "serve"]
+        return [str(PROJECT / ".app" / "current" / "bin" / "python"), "-m", "deploy", "serve"]
 
 
 class _ComposedBundle(ComposeSite):

@@ -27,6 +27,9 @@ def main() -> int:
 def _add_commands(commands: argparse._SubParsersAction) -> None:
     """The commands of `--help`."""
     commands.add_parser("serve", help="run nginx and uWSGI on this machine, until Ctrl-C")
+    commands.add_parser("install", help="install the app and its requirements into .app")
+    lock = commands.add_parser("lock", help="pin requirements.in, with hashes")
+    lock.add_argument("options", nargs=argparse.REMAINDER, help="of uv or poetry")
     commands.add_parser("local", help="run uWSGI with its own HTTP router, without nginx")
     commands.add_parser("dev", help="run Flask's own server with reloader and debugger")
     check = commands.add_parser("check", help="print errors and warnings, each with its fix")
@@ -147,6 +150,17 @@ def _run(arguments: argparse.Namespace) -> int:
 
             static.compress(Path(arguments.directory))
             return 0
+        case "install":
+            from deploy.install import here
+            from deploy.settings import knobs
+
+            here.install(knobs.app_dir())
+            return 0
+        case "lock":
+            from deploy.commands import lock
+            from deploy.settings import knobs
+
+            return lock.run(knobs.app_dir(), arguments.options)
         case "rollout" | "rollback" | "status" | "recycle":
             from deploy.commands import operate
 

@@ -26,8 +26,9 @@ if tar -tf "$work/image.tar" | grep -q '^venv/pyvenv.cfg$'; then
     # It asks a Python where its packages are. That of the image does not run here, but this can tell.
     printf '#!/bin/sh\necho "[\\"%s\\"]"\n' "$work"/venv/lib/python*/site-packages >"$work/python"
     chmod +x "$work/python"
-    # It would warn that pyproject.toml names no requirements; the list has them all the same.
-    PYTHONWARNINGS=ignore "$programs/cyclonedx-py" environment --pyproject pyproject.toml --output-format JSON \
+    # The merge below needs a name for the whole. cyclonedx-py warns that this lists no requirements.
+    printf '[project]\nname = "%s"\nversion = "0"\n' "$name" >"$work/pyproject.toml"
+    PYTHONWARNINGS=ignore "$programs/cyclonedx-py" environment --pyproject "$work/pyproject.toml" --output-format JSON \
         --output-file "$work/packages.cdx.json" "$work/python"
     # Python itself is no Debian package where PYTHON_IMAGE brings it.
     version=$(docker run --rm --network none "$image" python -c \

@@ -214,7 +214,7 @@ def test_help_lists_the_commands_that_people_type() -> None:
     command = [sys.executable, "-m", "deploy", "--help"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     listed = re.findall(r"^    ([a-z]+)(?:\s|$)", done.stdout, re.MULTILINE)
-    running = ["serve", "local", "dev", "check"]
+    running = ["serve", "install", "lock", "local", "dev", "check"]
     operating = ["rollout", "rollback", "status", "recycle", "certificate"]
     assert listed == running + operating
 
@@ -683,7 +683,7 @@ def test_an_overlay_that_drops_requests_is_an_error_without_any_package(
     overlay = by_engine.folder / "overlay.yml"
     overlay.write_text(f"services:\n  {service}:\n    {lines}\n")
     by_engine.site.environment["COMPOSE_FILE"] = "docker-compose.yml:overlay.yml"
-    # Without the packages in requirements.txt, as on a machine that has containers alone.
+    # Without an environment of the app, as on a machine that has containers alone.
     status, output = by_engine.check(python=f"{sys.executable} -S")
     assert status == ERROR
     sentences = [line for line in output.splitlines() if line.startswith(severity)]

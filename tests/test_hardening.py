@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from deploy.commands import images
+from deploy.settings import dockerignore
 from tests.servers import PROJECT, ComposeSite, NotServedError, Serve, until
 
 pytestmark = pytest.mark.docker
@@ -239,26 +239,34 @@ def test_an_image_has_no(site: ComposeSite, service: str, what: str) -> None:
 def test_an_image_has_what_the_app_needs_of_the_checkout_and_nothing_else(
     site: ComposeSite,
 ) -> None:
-    command = "--user=0", "--network=none", "--entrypoint=find", f"{site.name}-app", "/app"
-    listed = docker("run", "--rm", *command, "-type", "f", "-printf", "%P\\n").stdout.splitlines()
-    in_image = {name for name in listed if not name.endswith((".pyc", ".br", ".gz"))}
-    assert in_image >= {*GETS_IN}
-    assert not in_image & {*STAYS_OUT}
-    # The rest is the sample and the bundle, of which the app's container needs this.
-    rest = {name for name in in_image - {*GETS_IN} if not name.startswith("yourapplication/")}
-    assert {name for name in rest if not name.endswith(".py")} - {"uwsgi.ini"} == {
+    command = "--user=0", "--network=none", "--entrypoint=find", f"{site.name}-app"
+    options = "-type", "f", "-printf", "%P\\n"
+
+    def within(directory: str) -> set[str]:
+        listed = docker("run", "--rm", *command, directory, *options).stdout.splitlines()
+        return {name for name in listed if not name.endswith((".pyc", ".br", ".gz"))}
+
+    in_app = within("/app")
+    assert in_app >= {*GETS_IN}
+    assert not in_app & {*STAYS_OUT}
+    # The rest is the sample.
+    assert {name.partition("/")[0] for name in in_app - {*GETS_IN}} == {"yourapplication"}
+    # What the app's container needs of the bundle.
+    bundle = within("/bundle")
+    assert {name for name in bundle if not name.endswith(".py")} == {
         "deploy/.release",
         "deploy/defaults.env",
         "deploy/log_relay.pl",
         "nginx/snippets/fingerprints.conf",
+        "uwsgi.ini",
     }
-    assert {name.partition("/")[0] for name in rest} == {"deploy", "nginx", "uwsgi.ini"}
+    assert {name.partition("/")[0] for name in bundle} == {"deploy", "nginx", "uwsgi.ini"}
 
 
 def test_check_reads_the_list_as_docker_does(site: ComposeSite) -> None:
-    patterns = images.read(PROJECT / ".dockerignore")
-    assert [name for name in STAYS_OUT if images.gets_in(name, patterns)] == []
-    assert [name for name in GETS_IN if not images.gets_in(name, patterns)] == []
+    patterns = dockerignore.read(PROJECT / ".dockerignore")
+    assert [name for name in STAYS_OUT if dockerignore.gets_in(name, patterns)] == []
+    assert [name for name in GETS_IN if not dockerignore.gets_in(name, patterns)] == []
 
 
 # --- Secrets ---

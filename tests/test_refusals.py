@@ -718,8 +718,6 @@ def compose(bundle: Bundle) -> Iterator[Callable]:
     """Run Docker Compose on this bundle."""
     for name in ("Dockerfile", "docker-compose.yml", ".dockerignore"):
         shutil.copy(PROJECT / name, bundle.folder)
-    for file in PROJECT.glob("requirements*.txt"):
-        shutil.copy(file, bundle.folder)
     project = f"refusals-{bundle.port}"
 
     def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess:

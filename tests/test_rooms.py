@@ -13,10 +13,11 @@ MAY_IMPORT = {
     "problems": set(),
     "settings": {"problems"},
     "worker": {"settings", "problems"},
+    "install": {"settings", "problems"},
     "server": {"settings", "problems"},
-    "release": {"server", "settings", "problems"},
-    "commands": {"release", "server", "settings", "problems"},
-    "__main__": {"commands", "release", "server", "settings", "problems"},
+    "release": {"install", "server", "settings", "problems"},
+    "commands": {"install", "release", "server", "settings", "problems"},
+    "__main__": {"commands", "install", "release", "server", "settings", "problems"},
 }
 MODULES = sorted((PROJECT / "deploy").rglob("*.py"))
 

@@ -7,7 +7,6 @@ too: see ``deploy/server/starts.py``.
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 
 from deploy.commands import images
@@ -22,9 +21,9 @@ from deploy.server import (
     tls_files,
     uwsgi_ini,
 )
+from deploy.settings import environment, secret_files
 from deploy.settings import findings as settings_findings
 from deploy.settings import knobs as knobs_module
-from deploy.settings import secret_files
 from deploy.settings.knobs import PROJECT, Knobs
 
 # A subject, the id of the finding that it raises as an exception, and its check.
@@ -104,7 +103,7 @@ def _subjects(findings: Iterable[Finding]) -> Iterator[_Subject]:
         findings: of the previous subjects.
     """
     found, served_here = None, False
-    if find_spec("flask"):  # `serve` needs the packages
+    if (environment.prefix() / "bin" / "uwsgi").exists():
         try:
             found = knobs_module.read()
         except Refusal as refusal:
@@ -126,7 +125,7 @@ def _subjects(findings: Iterable[Finding]) -> Iterator[_Subject]:
 def _of_this_machine(knobs: Knobs) -> Iterator[_Subject]:
     yield "settings", "E001", lambda: settings_findings.look(knobs)
     yield "uwsgi.ini", "E001", lambda: uwsgi_ini.look(knobs)
-    if (PROJECT / ".git").exists():
+    if knobs.app_dir == PROJECT and (PROJECT / ".git").exists():
         yield ".dockerignore", "E001", lambda: images.look(PROJECT)
     if knobs.tls:
         yield "certificate", "E001", lambda: tls_files.look(knobs)

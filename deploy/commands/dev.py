@@ -2,9 +2,9 @@
 
 import os
 import signal
-import sys
 
-from deploy.settings.knobs import PROJECT, Knobs
+from deploy.settings import environment
+from deploy.settings.knobs import Knobs
 
 
 def become(knobs: Knobs) -> None:
@@ -12,10 +12,11 @@ def become(knobs: Knobs) -> None:
 
     Flask brings its own reloader and debugger.
     """
-    os.chdir(PROJECT)
+    os.chdir(knobs.app_dir)
     # Ignored in what a shell starts in the background, and then Flask and its reloader ignore it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    arguments = [sys.executable, "-m", "flask", "--app", "deploy.worker.mounted", "run", "--debug"]
+    python = str(environment.program("python"))
+    arguments = [python, "-m", "flask", "--app", "deploy.worker.mounted", "run", "--debug"]
     arguments += ["--host", knobs.http_address, "--port", str(knobs.http_port)]
     # Of two debuggers on one app, each executes the other's commands, without a PIN.
-    os.execve(sys.executable, arguments, knobs.environment | {"UWSGI_DEBUG": ""})
+    os.execve(python, arguments, knobs.environment | {"UWSGI_DEBUG": ""})

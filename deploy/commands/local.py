@@ -1,5 +1,6 @@
 """``make local``: uWSGI with its own HTTP router, without nginx."""
 
+from deploy.install import here
 from deploy.problems import Refusal
 from deploy.server import preflight, programs, run_dir, uwsgi
 from deploy.settings import debugging
@@ -14,6 +15,7 @@ def become(knobs: Knobs) -> None:
         SystemExit: an app cannot be loaded.
     """
     _check_access_to_the_debugger(knobs)
+    here.refuse_outdated(knobs.app_dir)
     programs.refuse_port_in_use(knobs)
     with run_dir.own(knobs.run_dir):
         preflight.decide(knobs)

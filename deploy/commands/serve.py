@@ -8,6 +8,7 @@ import http.client
 import signal
 import sys
 
+from deploy.install import here
 from deploy.release.site import Site
 from deploy.server import logs, nginx, preflight, programs, run_dir, starts
 from deploy.settings.knobs import Knobs
@@ -29,6 +30,7 @@ def run(knobs: Knobs) -> int:
 
 
 def _run(knobs: Knobs) -> int:
+    here.refuse_outdated(knobs.app_dir)
     nginx_environment = nginx.environment(knobs)
     starts.abort_on_errors(starts.before_serving(knobs), starts.report)
     programs.refuse_port_in_use(knobs)

@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from deploy.install import here
 from deploy.problems import Refusal
 from deploy.release import control
 from deploy.server import nginx, preflight, programs, promotion, starts, systemd, uwsgi
 from deploy.server.processes import HOSTS_REPORT, Processes
 from deploy.settings import knobs as knobs_module
+from deploy.settings import environment
 from deploy.settings.knobs import PROJECT, Knobs
 
 # Seconds between two polls of a server that is starting.
@@ -87,7 +89,7 @@ class Site:
 
     async def _export(self) -> None:
         """Run the exporter of metrics, again if it ends, but not if it rejects its settings."""
-        command = sys.executable, "-m", "deploy", "metrics"
+        command = str(environment.program("python")), "-m", "deploy", "metrics"
         while True:
             exporter = await _Server.start(command, signal.SIGTERM, cwd=PROJECT)
             try:
@@ -127,6 +129,7 @@ class Site:
             Refusal: it failed. The old instance still serves.
         """
         knobs = knobs_module.read()
+        here.refuse_outdated(knobs.app_dir)
         configuration = _configuration(knobs)
         await asyncio.to_thread(starts.abort_on_errors, starts.before_serving(knobs), say)
         await asyncio.to_thread(nginx.test, knobs, knobs.run_dir)
@@ -172,7 +175,7 @@ class Site:
             uwsgi.command(knobs),
             signal.SIGTERM,
             name,
-            cwd=PROJECT,
+            cwd=knobs.app_dir,
             env=uwsgi.environment(knobs, instance=name),
         )
         self._apps.append(app)

@@ -3,10 +3,10 @@
 import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 from deploy.problems import Finding, Refusal
-from deploy.settings.knobs import PROJECT, Knobs
+from deploy.settings import places
+from deploy.settings.knobs import Knobs
 
 # Free bytes below which `check` warns.
 _LEAST_ROOM = 100 * 1024**2
@@ -18,7 +18,7 @@ def look(knobs: Knobs) -> Iterator[Finding]:
     there = next(near for near in (path, *path.parents) if near.exists())
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         yield Finding(
-            "E080" if _is_set(path) else "E081",
+            "E080" if _is_set(knobs) else "E081",
             f"DATA_DIR is {str(path)!r}, which cannot be written ({there} is no directory"
             f" that user {os.geteuid()} can write to); give it to that user with chown, or mount a"
             " volume there.",
@@ -44,13 +44,13 @@ def make(knobs: Knobs) -> None:
     try:
         path.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as problem:
-        if _is_set(path):
+        if _is_set(knobs):
             raise Refusal(
                 f"DATA_DIR is {str(path)!r}, which cannot be made ({problem.strerror});"
                 " name another directory."
             ) from None
 
 
-def _is_set(data_dir: Path) -> bool:
+def _is_set(knobs: Knobs) -> bool:
     # Or a volume. An app without data needs no directory.
-    return data_dir != PROJECT / "instance" or data_dir.is_mount()
+    return knobs.data_dir != places.instance(knobs.app_dir) or knobs.data_dir.is_mount()

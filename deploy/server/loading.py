@@ -1,8 +1,11 @@
 """The preflight in uWSGI: load the apps, check them, and exit; see ``deploy.server.preflight``."""
 
+from __future__ import annotations
+
 import atexit
 import contextlib
 import faulthandler
+import importlib.metadata
 import os
 import sys
 import threading
@@ -10,13 +13,21 @@ import traceback
 from pathlib import Path
 
 import uwsgi
-from flask import Flask
-from flask.sessions import SessionInterface
 
 from deploy.problems import Refusal
 from deploy.server import inherited, publishing
 from deploy.server.preflight import BEGUN, CLOSED, EACH, REJECTED, WHERE
+from deploy.settings import environment as app_environment
 from deploy.settings import mounts
+
+try:
+    from flask import Flask
+    from flask.sessions import SessionInterface
+except ImportError:  # there is none, or loading an app that needs it fails in the same way
+    Flask = None
+
+# The debugger (deploy.worker.debugger) rests on methods of it that are not documented.
+_DEBUGGED_WERKZEUG = "3.1"
 
 # Seconds for the apps' atexit handlers.
 _ATEXIT_TIMEOUT = 5
@@ -41,6 +52,9 @@ def _check(environment: dict[str, str], log: int) -> int:
     Returns:
         The exit status. Findings have been logged.
     """
+    if environment.get("UWSGI_DEBUG") and (sentence := _problem_of_werkzeug()):
+        _say(log, sentence)
+        return REJECTED
     sockets, files = inherited.open_sockets(), _open_files()
     https = environment["TLS_CERTIFICATE"] != os.devnull
     apps = []
@@ -61,7 +75,7 @@ def _check(environment: dict[str, str], log: int) -> int:
             )
             return REJECTED
         secure = https or environment["ENVIRONMENT"] == "production"
-        if secure and isinstance(app, Flask) and _shows_its_session(app):
+        if secure and Flask and isinstance(app, Flask) and _shows_its_session(app):
             _say(
                 log,
                 f"{mount.target} does not mark its session cookie as Secure, so a browser would"
@@ -95,6 +109,21 @@ def _check(environment: dict[str, str], log: int) -> int:
         _say(log, f"{refusal}")
         return REJECTED
     return EACH if held and load_apps == "auto" else 0
+
+
+def _problem_of_werkzeug() -> str:
+    """Why the debugger does not work with the app's Werkzeug; empty if it does."""
+    try:
+        version = importlib.metadata.version("werkzeug")
+    except importlib.metadata.PackageNotFoundError:
+        version = "missing"
+    if version.startswith(f"{_DEBUGGED_WERKZEUG}."):
+        return ""
+    return (
+        f"UWSGI_DEBUG is on and Werkzeug is {version}, and the debugger needs"
+        f" {_DEBUGGED_WERKZEUG}; leave UWSGI_DEBUG empty, or require Werkzeug"
+        f" {_DEBUGGED_WERKZEUG}."
+    )
 
 
 def _shows_its_session(app: Flask) -> bool:
@@ -137,6 +166,7 @@ def _end(status: int) -> None:
 
 
 def _run() -> None:
+    app_environment.hide_bundle()
     log = int(uwsgi.opt["preflight-stderr"])
     os.set_inheritable(log, False)
     os.write(sys.stderr.fileno(), BEGUN)

@@ -61,7 +61,7 @@ def _times(knobs: Knobs, rendered: str) -> Iterator[Finding]:
 
 
 def _gixy(directory: Path) -> Iterator[Finding]:
-    """Run gixy, if requirements-dev.txt is installed."""
+    """Run gixy, if deploy/requirements/dev.txt is installed."""
     program = Path(sys.executable).with_name("gixy")
     if not program.exists():
         return

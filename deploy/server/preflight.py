@@ -17,7 +17,7 @@ from typing import IO
 
 from deploy.problems import Refusal
 from deploy.server import data_dir, programs, uwsgi
-from deploy.settings.knobs import PROJECT, Knobs
+from deploy.settings.knobs import Knobs
 
 # Exit statuses of uWSGI with worker.preflight: the apps can be loaded once; they have to be loaded
 # in each worker; one cannot be loaded (the reason is on standard error); one has closed descriptors
@@ -97,7 +97,7 @@ def _start(knobs: Knobs, log: IO[bytes], error: int, publish: bool) -> subproces
             *("--no-server", "--shared-import", "deploy.server.loading"),
             *(word for name, value in options.items() for word in ("--set-ph", f"{name}={value}")),
         ],
-        cwd=PROJECT,
+        cwd=knobs.app_dir,
         env=uwsgi.variables(knobs, instance="preflight"),
         stdin=subprocess.DEVNULL,
         stdout=log,

@@ -5,16 +5,13 @@ that file to an anonymous client. The app serves all others, since nginx passes 
 file that is not published to it.
 """
 
+from __future__ import annotations
+
 import contextlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import flask
-from flask import Blueprint, Flask
-from werkzeug.exceptions import HTTPException
-from werkzeug.test import Client
 
 from deploy.problems import Refusal
 from deploy.server import static
@@ -22,7 +19,16 @@ from deploy.settings import mounts
 from deploy.settings.knobs import PROJECT
 from deploy.settings.mounts import Mount
 
-_FLASK = Path(flask.__file__).parent
+try:
+    import flask
+    from flask import Blueprint, Flask
+    from werkzeug.exceptions import HTTPException
+    from werkzeug.test import Client
+
+    _FLASK = Path(flask.__file__).parent
+except ImportError:  # no app is one of Flask's
+    Flask = None
+
 # An address for documentation (RFC 5737): those of this machine may have more rights.
 _ANONYMOUS = {"REMOTE_ADDR": "192.0.2.1"}
 _DATABASE = b"SQLite format 3\0"
@@ -84,7 +90,7 @@ def publish(
     tree, reports = Tree(), []
     found = list(apps)
     for mount, app in found:
-        if isinstance(app, Flask):
+        if Flask and isinstance(app, Flask):
             reports += _check(tree, app, mount, [other for other, _ in found], environment)
     run_dir = Path(environment["RUN_DIR"])
     if lay_out and environment.get("STATIC_OF") == "previous":
@@ -235,7 +241,8 @@ def _not_public(app: Flask, environment: Mapping[str, str]) -> Iterator[tuple[st
     for name in ("RUN_DIR", "DATA_DIR", "TLS_KEY", "DEBUG_PASSWORD_FILE"):
         if environment.get(name, "/dev/null") != "/dev/null":
             yield name, Path(environment[name]).resolve()
-    yield "the settings", PROJECT.resolve() / ".env"
+    for directory in (PROJECT, Path(environment.get("APP_DIR", PROJECT))):
+        yield "the settings", directory.resolve() / ".env"
 
 
 def _reject_dotfiles(mount: Mount, route: _Route) -> None:

@@ -2,18 +2,16 @@
 
 import os
 import shlex
-import sys
-from pathlib import Path
 
 from deploy.problems import Refusal
-from deploy.settings import procfile
-from deploy.settings.knobs import PROJECT, Knobs
+from deploy.settings import environment, procfile
+from deploy.settings.knobs import Knobs
 
 
 def become(knobs: Knobs) -> None:
     """Replace this process by the release step; return when there is none.
 
-    It has the app's environment and directory, and the programs of this Python's environment.
+    It has the app's environment and directory, and the programs of its environment.
 
     Raises:
         Refusal: there is no such program.
@@ -26,8 +24,8 @@ def become(knobs: Knobs) -> None:
         words = procfile.shell(command)
     else:
         return
-    os.chdir(PROJECT)
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    os.chdir(knobs.app_dir)
+    path = f"{environment.program('python').parent}:{os.environ['PATH']}"
     try:
         os.execvpe(words[0], words, knobs.environment | {"PATH": path})
     except OSError as error:

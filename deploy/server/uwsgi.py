@@ -3,13 +3,12 @@
 import contextlib
 import os
 import shutil
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 from deploy.problems import Refusal
 from deploy.server import logs, programs, run_dir
 from deploy.settings import debugging
+from deploy.settings import environment as app_environment
 from deploy.settings.knobs import PROJECT, Knobs
 from deploy.settings.mounts import Mount
 
@@ -25,9 +24,7 @@ def command(knobs: Knobs, section: str = "uwsgi") -> list[str]:
         knobs: the knobs of this start.
         section: the section of ``uwsgi.ini``: ``uwsgi``, or ``local`` for one without nginx.
     """
-    program = Path(sys.executable).with_name("uwsgi")
-    if not program.exists():
-        raise Refusal(f"{program} does not exist; install requirements.txt with this Python.")
+    program = app_environment.program("uwsgi")
     mounts = knobs.mounts
     if knobs.debugger:
         mounts = _named_by("deploy.worker.debugged", mounts)  # no other code names that module
@@ -81,7 +78,7 @@ def variables(knobs: Knobs, instance: str) -> dict[str, str]:
     given = knobs.environment | {
         "INSTANCE": instance,
         "SOCKETS": str(knobs.run_dir / "sockets"),
-        "PYTHON": sys.executable,
+        "PYTHON": str(app_environment.program("python")),
     }
     # uWSGI would tell systemd in the name of the service that it is ready.
     given.pop("NOTIFY_SOCKET", None)
@@ -102,7 +99,7 @@ def prepare(
     # Missing in a container with one volume for all of RUN_DIR.
     with contextlib.suppress(OSError):
         (knobs.run_dir / "sockets").mkdir(mode=0o750)
-    os.chdir(PROJECT)
+    os.chdir(knobs.app_dir)
     return command(knobs, section), environment(knobs, instance)
 
 

@@ -17,10 +17,11 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from deploy.problems import KINDS, Refusal
-from deploy.settings import debugging, env_file, mounts, procfile
+from deploy.settings import debugging, env_file, mounts, places, procfile
 from deploy.settings.mounts import Mount
 from deploy.settings.procfile import Process
 
+# The bundle. The app is in APP_DIR.
 PROJECT = Path(__file__).resolve().parents[2]
 DEFAULTS = PROJECT / "deploy" / "defaults.env"
 
@@ -89,6 +90,7 @@ class Knobs:
     workers: int
     metrics_port: int
     run_dir: Path
+    app_dir: Path
     data_dir: Path
     debugger: bool
     procfile: dict[str, str]
@@ -116,6 +118,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         text[name] = str((project / text[name]).absolute())
     given = dict(text)
     _check_run_dir(text)
+    text["APP_DIR"] = str(_app_dir(text, project))
     text["DATA_DIR"] = str(_data_dir(text, project))
     for name in _LISTS:
         _check_spaces(text, name)
@@ -196,6 +199,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         workers=workers,
         metrics_port=metrics_port,
         run_dir=Path(text["RUN_DIR"]),
+        app_dir=Path(text["APP_DIR"]),
         data_dir=Path(text["DATA_DIR"]),
         debugger=debugger,
         procfile=commands,
@@ -290,6 +294,15 @@ def _metrics(text: Mapping[str, str]) -> tuple[str, int]:
         )
     port = _whole_number(text, "METRICS_PORT", 1, 65_535) if text["METRICS_PORT"] else 0
     return str(address), port
+
+
+def app_dir(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Path:
+    """APP_DIR, whatever the other settings are.
+
+    Raises:
+        Refusal: there is no such directory.
+    """
+    return _app_dir(_text(environ, project), project)
 
 
 def check_ignore(
@@ -392,17 +405,33 @@ def _check_run_dir(text: Mapping[str, str]) -> None:
         )
 
 
+def _app_dir(text: Mapping[str, str], project: Path) -> Path:
+    # An image has the project at one place, wherever it was on the host.
+    in_image = project / ".project"
+    path = (in_image if in_image.is_symlink() else project / text["APP_DIR"]).resolve()
+    if not path.is_dir():
+        raise Refusal(
+            f"APP_DIR is {text['APP_DIR']!r}, and there is no directory {path}; write the path of"
+            " your project, from docker-compose.yml on, as in ../shop."
+        )
+    return path
+
+
 def _data_dir(text: Mapping[str, str], project: Path) -> Path:
     """DATA_DIR: not where images, commits or a start would affect it."""
-    instance = project / "instance"
+    app_dir = Path(text["APP_DIR"])
+    instance = places.instance(app_dir)
+    allowed = instance, app_dir / "instance"
     path = Path(os.path.normpath(text["DATA_DIR"] or instance))
     reason = ""
     if not path.is_absolute():
         reason = "is relative"
     elif path.is_relative_to(text["RUN_DIR"]):
         reason = "is in RUN_DIR, which each start empties"
-    elif project.is_relative_to(path) or (
-        path.is_relative_to(project) and not path.is_relative_to(instance)
+    elif any(
+        place.is_relative_to(path)
+        or (path.is_relative_to(place) and not any(map(path.is_relative_to, allowed)))
+        for place in (project, app_dir)
     ):
         reason = f"is in the checkout or around it, so data would get into images ({project})"
     if reason:

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import uwsgi
 
+from deploy.settings import environment
+
+# The app imports its own modules, not this bundle's.
+environment.hide_bundle()
 REQUEST_TIMEOUT = int(os.environ["REQUEST_TIMEOUT"])
 START_TIMEOUT = int(os.environ["START_TIMEOUT"])
 THREADS = int(os.environ["THREADS"])

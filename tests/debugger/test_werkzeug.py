@@ -1,7 +1,7 @@
 """What the debugger takes from Werkzeug 3.1: public names, but nowhere documented.
 
 When one of these fails, Werkzeug has changed: read its release notes, and adapt
-``deploy/worker/debugger.py`` before the range of versions in requirements.in is made wider.
+``deploy/worker/debugger.py`` before the version in deploy/server/loading.py is made wider.
 """
 
 import inspect

@@ -65,7 +65,7 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
         env_file = "\n".join([*lines, "DATABASE_URL=sqlite:////app/instance/ledger.db", ""])
         site = ComposeSite(files=[APP], env_file=env_file)
         site.environment["COMPOSE_PROJECT_NAME"] = site.name
-        with (site.folder / "requirements.txt").open("a") as requirements:
+        with (site.folder / "yourapplication" / "requirements.txt").open("a") as requirements:
             requirements.writelines(pinned(*NEEDS))
     else:
         site = HostSite(files=[APP], env_file="\n".join([*lines, ""]))
@@ -106,11 +106,11 @@ def test_a_migration_that_fails_stops_the_rollout(ledger: Ledger) -> None:
 
 
 def pinned(*names: str) -> Iterator[str]:
-    """The lines of requirements-dev.txt, with hashes, that these packages have there."""
-    text = (PROJECT / "requirements-dev.txt").read_text()
-    have = (PROJECT / "requirements.txt").read_text()
+    """The lines of deploy/requirements/dev.txt, with hashes, that these packages have there."""
+    text = (PROJECT / "deploy" / "requirements" / "dev.txt").read_text()
+    have = (PROJECT / "yourapplication" / "requirements.txt").read_text()
     for name in names:
         block = re.search(rf"^{re.escape(name)}==(?:.*\\\n)+.*\n", text, re.MULTILINE)
-        assert block, f"requirements-dev.txt does not pin {name}"
+        assert block, f"dev.txt does not pin {name}"
         if not re.search(rf"^{re.escape(name)}==", have, re.MULTILINE):
             yield block[0]

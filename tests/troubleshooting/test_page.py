@@ -217,7 +217,9 @@ def tempfile_socket() -> Iterator[str]:
 
 
 def wheel(world: World) -> str:
-    locked = re.search(r"^uwsgi==\S+", (PROJECT / "requirements.txt").read_text(), re.M)[0]
+    locked = re.search(
+        r"^uwsgi==\S+", (PROJECT / "deploy" / "requirements" / "bundle.txt").read_text(), re.M
+    )[0]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps"]
     done = subprocess.run(
         [*pip, "--no-cache-dir", "--no-binary=:all:", f"--wheel-dir={world.tmp_path}", locked],

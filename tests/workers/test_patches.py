@@ -21,26 +21,26 @@ def app(environ, start_response):
 @pytest.fixture
 def build(tmp_path: Path) -> Path:
     """A copy of what builds uWSGI, to change."""
-    for name in ("requirements.txt", "requirements-build.txt", "deploy/install_uwsgi.py"):
-        shutil.copy(PROJECT / name, tmp_path)
-    shutil.copytree(PROJECT / "deploy" / "patches", tmp_path / "patches")
+    for name in ("install", "patches", "requirements"):
+        shutil.copytree(PROJECT / "deploy" / name, tmp_path / name)
     return tmp_path
 
 
 def run(build: Path) -> subprocess.CompletedProcess:
     """Build as `make` does. What is changed here fails before it is installed."""
-    command = [sys.executable, "install_uwsgi.py", "requirements.txt", "requirements-build.txt"]
+    locks = "requirements/bundle.txt", "requirements/build.txt"
+    command = [sys.executable, "install/uwsgi.py", *locks, "wheels"]
     return subprocess.run(command, cwd=build, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
     ("file", "package"),
-    [("requirements.txt", "uwsgi"), ("requirements-build.txt", "setuptools")],
+    [("bundle.txt", "uwsgi"), ("build.txt", "setuptools")],
 )
 def test_neither_uwsgi_nor_what_builds_it_is_taken_with_another_hash(
     build: Path, file: str, package: str
 ) -> None:
-    path = build / file
+    path = build / "requirements" / file
     before, name, after = path.read_text().partition(f"\n{package}==")
     block, rest = re.match(r"((?:.*\\\n)*.*\n)(.*)", after, re.DOTALL).groups()
     block = re.sub("sha256:[0-9a-f]{64}", f"sha256:{'0' * 64}", block)

@@ -1,6 +1,6 @@
 """Install uWSGI as a module of this Python.
 
-``python deploy/install_uwsgi.py requirements.txt requirements-build.txt``
+``python deploy/install/uwsgi.py bundle.txt build.txt WHEELS``, with locks of deploy/requirements
 
 uWSGI is usually a program that uses Python as a shared library, and so runs the app more slowly:
 calls and global data take a detour in a shared library, and Debian lets a profile guide the
@@ -8,10 +8,12 @@ compiler only for ``python3`` itself. uWSGI's own profile ``pyuwsgi`` makes it a
 which ``python3`` loads (https://uwsgi-docs.readthedocs.io/en/latest/BuildSystem.html). It also
 means that an update of Python reaches the app without compiling anything.
 
-It is built from the source whose hash is locked, with the patches beside this file, each of which
-names its reason. What builds it is locked by hash, too, and is not installed beside the app.
+It is built from the source whose hash is locked, with the patches in deploy/patches, each of
+which names its reason. What builds it is locked by hash, too, and is not installed beside the app.
+The result is kept in the directory WHEELS, for the next environment.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -21,7 +23,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-PATCHES = Path(__file__).with_name("patches")
+PATCHES = Path(__file__).resolve().parents[1] / "patches"
 
 # What a person types as `uwsgi`. -i: sys.exit() in a view would end the worker under the other
 # threads, or hang it; in an interactive Python, it is an exception like any other.
@@ -38,7 +40,7 @@ if __name__ == "__main__":  # the children of multiprocessing import this file u
 """
 
 
-def main(requirements: Path, build_requirements: Path) -> None:
+def main(requirements: Path, build_requirements: Path, wheels: Path) -> None:
     """Install the uWSGI that is locked there, unless it is there already.
 
     Raises:
@@ -47,28 +49,38 @@ def main(requirements: Path, build_requirements: Path) -> None:
     locked = re.search(r"^uwsgi==(.*\\\n)*.*\n", requirements.read_text(), re.MULTILINE)[0]
     patches = sorted(PATCHES.glob("*.patch"))
     inputs = [locked.encode(), *(path.read_bytes() for path in [build_requirements, *patches])]
+    digest = hashlib.sha256(b"\0".join(inputs)).hexdigest()
     # The kernel would end the interpreter's name at a space.
     quoted = f'/usr/bin/env -S "{sys.executable}"'
-    text = _PROGRAM.format(
-        interpreter=quoted if " " in sys.executable else sys.executable,
-        digest=hashlib.sha256(b"\0".join(inputs)).hexdigest(),
-    )
+    interpreter = quoted if " " in sys.executable else sys.executable
+    text = _PROGRAM.format(interpreter=interpreter, digest=digest)
     program = Path(sys.executable).with_name("uwsgi")
     if program.exists() and program.read_text(errors="replace") == text:
         return
-    with tempfile.TemporaryDirectory() as temporary:
-        source = _source(locked, Path(temporary), build_requirements)
-        for path in patches:
-            # --fuzz=0: a patch whose surroundings have changed has to be looked at again.
-            command = ["patch", "--strip=1", "--fuzz=0", "--quiet", "--input", path]
-            subprocess.run(command, cwd=source, check=True)
-        _pip("wheel", "--no-deps", "--wheel-dir", temporary, source, tools=Path(temporary, "tools"))
-        # By its name: pip marks what comes from a path, and a bill of materials leaves that out.
-        # --force-reinstall: uWSGI may be there as a program, or without these patches.
-        found = "--no-index", "--find-links", temporary
-        _pip("install", "--no-deps", "--force-reinstall", *found, "uwsgi")
+    this_python = f"{digest} {sys.base_exec_prefix} {sys.version}"
+    built = wheels.absolute() / hashlib.sha256(this_python.encode()).hexdigest()[:16]
+    if not built.is_dir():
+        wheels.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=built.parent) as temporary:
+            _build(locked, patches, build_requirements, Path(temporary))
+            with contextlib.suppress(OSError):  # another process was faster
+                Path(temporary, "wheel").rename(built)
+    # By its name: pip marks what comes from a path, and a bill of materials leaves that out.
+    # --force-reinstall: uWSGI may be there as a program, or without these patches.
+    _pip("install", "--no-deps", "--force-reinstall", "--no-index", "--find-links", built, "uwsgi")
     program.write_text(text)
     program.chmod(0o755)
+
+
+def _build(locked: str, patches: list[Path], build_requirements: Path, directory: Path) -> None:
+    """Make ``wheel``, a directory with that of uWSGI, in the directory."""
+    source = _source(locked, directory, build_requirements)
+    for path in patches:
+        # --fuzz=0: a patch whose surroundings have changed has to be looked at again.
+        command = ["patch", "--strip=1", "--fuzz=0", "--quiet", "--input", path]
+        subprocess.run(command, cwd=source, check=True)
+    to = "--wheel-dir", directory / "wheel"
+    _pip("wheel", "--no-deps", *to, source, tools=directory / "tools")
 
 
 def _source(locked: str, directory: Path, build_requirements: Path) -> Path:
