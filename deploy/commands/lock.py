@@ -26,20 +26,18 @@ def run(directory: Path, options: list[str]) -> int:
     Raises:
         Refusal: there is nothing to lock.
     """
-    source = project.read(directory).source
+    found = project.read(directory)
+    source = found.source
     name = "poetry" if source.name == "poetry.lock" else "uv"
     words = ["lock"]
     if source.name not in project.LOCKS:
-        lock = source if source.suffix == ".txt" else directory / "requirements.txt"
-        written = [directory / "requirements.in", lock.with_suffix(".in")]
-        written = [file for file in (*written, directory / "pyproject.toml") if file.is_file()]
-        if not written or source == project.SAMPLE:
+        written = [file for file in [directory / "requirements.in"] if file.is_file()]
+        written += [directory / "pyproject.toml"] if found.dependencies else []
+        if not written:
             raise Refusal(
                 f"{directory / 'requirements.in'} does not exist; write what the app needs into"
                 " it, one package a line, and type: make lock"
             )
-        target = written[0].with_name("requirements.txt")
-        words = [*_COMPILE, "--output-file", target.name, written[0].name]
-        directory = target.parent
+        words = [*_COMPILE, "--output-file", "requirements.txt", written[0].name]
     program = packages.tool(name, environment.DIRECTORY) / name
     return subprocess.run([program, *words, *options], cwd=directory, check=False).returncode

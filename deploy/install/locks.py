@@ -37,8 +37,10 @@ def refuse_outdated(found: Project, python: Path) -> None:
         Refusal: the lock does not have it.
     """
     source, declared = found.source, []
-    written = source.with_suffix(".in")
-    if source.suffix == ".txt" and written.exists():
+    written = found.directory / "requirements.in"
+    if source.name not in _EXPORTS and written.exists():
+        if source != found.directory / "requirements.txt":
+            raise Refusal(f"{written} has no requirements.txt beside it; type: make lock")
         declared = [
             (f"{line.file} line {line.number}", line.text)
             for line in project.lines(written)

@@ -3,7 +3,7 @@
 import json
 import sys
 
-from pip._vendor.packaging.requirements import Requirement
+from pip._vendor.packaging.requirements import InvalidRequirement, Requirement
 from pip._vendor.packaging.utils import canonicalize_name
 
 
@@ -11,7 +11,11 @@ def main() -> None:
     """Read JSON: declared requirements with their places, and the locked versions by name."""
     given = json.load(sys.stdin)
     for place, text in given["declared"]:
-        needed = Requirement(text)
+        try:
+            needed = Requirement(text)
+        except InvalidRequirement:
+            print(f"{place}: {text!r} is no requirement, and not in")
+            return
         versions = given["locked"].get(canonicalize_name(needed.name))
         if needed.marker and not needed.marker.evaluate({"extra": ""}):
             continue

@@ -168,7 +168,8 @@ def inputs(project: Project, *, editable: bool = True) -> list[Path]:
     """
     if project.source.name in LOCKS and _has_paths(project.source):
         return [project.directory]
-    found, directories = [project.source], [project.directory]
+    found = [project.source, project.directory / "requirements.in"]
+    directories = [project.directory]
     if project.source.suffix == ".txt":
         seen: set[Path] = set()
         for line in lines(project.source, seen):
