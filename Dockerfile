@@ -38,7 +38,7 @@ RUN --mount=type=bind,from=project,target=/project \
 RUN find . /app -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c -12 >deploy/.release
 # Without build files. Compile Python here, since the container's file system is read-only. compileall
 # reports files that are not valid Python, such as templates; ignore its status.
-RUN rm -r deploy/compose deploy/install deploy/monitoring deploy/patches deploy/requirements && \
+RUN rm -r deploy/compose deploy/monitoring deploy/patches deploy/requirements && \
     chmod -R a+rX,go-w . && { python3 -m compileall -q . /app || true; }
 
 
