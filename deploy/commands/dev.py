@@ -4,7 +4,7 @@ import os
 import signal
 
 from deploy.settings import environment
-from deploy.settings.knobs import Knobs
+from deploy.settings.knobs import PROJECT, Knobs
 
 
 def become(knobs: Knobs) -> None:
@@ -18,5 +18,7 @@ def become(knobs: Knobs) -> None:
     python = str(environment.program("python"))
     arguments = [python, "-m", "flask", "--app", "deploy.worker.mounted", "run", "--debug"]
     arguments += ["--host", knobs.http_address, "--port", str(knobs.http_port)]
+    paths = filter(None, [knobs.environment.get("PYTHONPATH")])
     # Of two debuggers on one app, each executes the other's commands, without a PIN.
-    os.execve(python, arguments, knobs.environment | {"UWSGI_DEBUG": ""})
+    own = {"UWSGI_DEBUG": "", "PYTHONPATH": os.pathsep.join([str(PROJECT), *paths])}
+    os.execve(python, arguments, knobs.environment | own)

@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,8 +19,8 @@ from pathlib import Path
 from typing import IO
 
 from deploy.server import data_dir, logs, programs, spool, uwsgi
-from deploy.settings import procfile
-from deploy.settings.knobs import PROJECT, Knobs
+from deploy.settings import environment, procfile
+from deploy.settings.knobs import Knobs
 from deploy.settings.procfile import Process
 
 # Files with problems, one a line: a container's, for its healthcheck in services.yml, and `serve`'s
@@ -119,7 +118,9 @@ class _Slot:
         self._stop = asyncio.Event()
         self.problem = f"{process.name} starts."
         self.ends = 0
-        path = f"{Path(sys.executable).parent}:{knobs.environment.get('PATH', os.defpath)}"
+        self._directory = knobs.app_dir
+        programs_of_the_app = environment.program("python").parent
+        path = f"{programs_of_the_app}:{knobs.environment.get('PATH', os.defpath)}"
         # Lines reach the log when they are written, and PS is foreman's name for the process.
         own = {"PATH": path, "PS": process.name, "PYTHONUNBUFFERED": "1"}
         self._environment = uwsgi.variables(knobs, process.name) | own
@@ -168,7 +169,7 @@ class _Slot:
             process = await asyncio.create_subprocess_exec(
                 # The kernel sends the signal when this process is killed.
                 *(*programs.ending_with_this("TERM"), *procfile.shell(self._process.command)),
-                cwd=PROJECT,
+                cwd=self._directory,
                 env=self._environment,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log.pipe,

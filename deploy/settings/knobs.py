@@ -150,7 +150,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
             )
     _check_headers(text)
     _check_command(text, "RELEASE_COMMAND")
-    commands = procfile.read(project)
+    commands = procfile.read(Path(text["APP_DIR"]))
     if "release" in commands and text["RELEASE_COMMAND"].strip():
         raise Refusal(
             f"RELEASE_COMMAND is {text['RELEASE_COMMAND']!r}, and the Procfile has a release line,"
@@ -203,7 +203,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         data_dir=Path(text["DATA_DIR"]),
         debugger=debugger,
         procfile=commands,
-        processes=procfile.scale(text["PROCESSES"], commands, project),
+        processes=procfile.scale(text["PROCESSES"], commands, Path(text["APP_DIR"])),
         given=given,
         environment=text,
     )
