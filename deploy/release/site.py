@@ -23,8 +23,8 @@ from deploy.problems import Refusal
 from deploy.release import control
 from deploy.server import nginx, preflight, programs, promotion, starts, systemd, uwsgi
 from deploy.server.processes import HOSTS_REPORT, Processes
-from deploy.settings import knobs as knobs_module
 from deploy.settings import environment
+from deploy.settings import knobs as knobs_module
 from deploy.settings.knobs import PROJECT, Knobs
 
 # Seconds between two polls of a server that is starting.
