@@ -39,7 +39,7 @@ TIMES = 10
 # figures "throughout" are taken over; and after which the site should be as before.
 CAPACITY, PAUSE, WINDOW, RECOVERY = 8, 1.0, 5, 10
 _SOON = 0.1
-_REJECTED = re.compile(rb'"status":50[23],.*"seconds":([0-9.]+)')
+_REJECTED = re.compile(rb'(?:"status":50[23],.*"seconds":| 50[23] )([0-9.]+)')
 
 
 class OursTwice(Ours):
