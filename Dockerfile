@@ -79,6 +79,10 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     { apt-get update && apt-get install --yes --no-install-recommends git; }
 RUN --mount=type=cache,target=/downloads \
     PIP_CACHE_DIR=/downloads python3 -m deploy.install packages /app /venv
+# Static files of packages, before the project: this is slow, and they change rarely.
+COPY deploy/__main__.py deploy/
+COPY deploy/server deploy/server
+RUN /venv/bin/python -m deploy compress /venv/lib
 COPY --from=source /app /app
 RUN --mount=type=cache,target=/downloads \
     PIP_CACHE_DIR=/downloads python3 -m deploy.install project /app /venv && \
@@ -96,6 +100,23 @@ RUN /venv/bin/python -m deploy compress . && \
     find /bundle/nginx -type f ! -name fingerprints.conf -delete && \
     find /bundle/nginx -type d -empty -delete && \
     rm -r /bundle/yourapplication /bundle/.dockerignore && ln -s /app /bundle/.project
+
+
+# --- Lock: `docker compose run --rm lock`, for a machine without Python ---
+FROM python AS lock
+
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    apt-get update && apt-get install --yes --no-install-recommends git python3-venv
+
+WORKDIR /bundle
+COPY yourapplication/requirements.txt yourapplication/
+COPY deploy deploy
+RUN python3 -m deploy.install tool uv .app
+# The certificates of the base image, as for pip.
+ENV APP_DIR=/project HOME=/tmp UV_SYSTEM_CERTS=1
+ENTRYPOINT ["python3", "-m", "deploy", "lock"]
+HEALTHCHECK NONE
 
 
 # --- The app ---

@@ -1,5 +1,6 @@
 """``make lock``: write the lock of the app's requirements."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -40,4 +41,10 @@ def run(directory: Path, options: list[str]) -> int:
             )
         words = [*_COMPILE, "--output-file", "requirements.txt", written[0].name]
     program = packages.tool(name, environment.DIRECTORY) / name
-    return subprocess.run([program, *words, *options], cwd=directory, check=False).returncode
+    status = subprocess.run([program, *words, *options], cwd=directory, check=False).returncode
+    if os.geteuid() == 0:  # in a container: not root's, but the project's owner's
+        owner = directory.stat()
+        for lock in (directory / name for name in (*project.LOCKS, "requirements.txt")):
+            if lock.exists():
+                os.chown(lock, owner.st_uid, owner.st_gid)
+    return status

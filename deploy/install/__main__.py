@@ -11,9 +11,9 @@ def main(step: str, source: Path, target: Path) -> None:
     """Run one step.
 
     Args:
-        step: `copy` the project, copy its `requirements`, or install `uwsgi`, `packages`, or the
-            `project` itself.
-        source: the directory of the project or of its requirements.
+        step: `copy` the project, copy its `requirements`, or install `uwsgi`, `packages`, a `tool`
+            that reads locks, or the `project` itself.
+        source: the directory of the project or of its requirements, or the name of the tool.
         target: the directory to make, or the environment.
     """
     match step:
@@ -26,6 +26,8 @@ def main(step: str, source: Path, target: Path) -> None:
             packages.install_uwsgi(target, source)
         case "packages":
             packages.install(project.read(source), target, Path("/tmp/tools"))
+        case "tool":
+            packages.tool(str(source), target)
         case "project":
             packages.install_project(project.read(source), target)
 
