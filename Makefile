@@ -64,7 +64,7 @@ overload: bench-prerequisites install $(BENCH)    ## overload this bundle and ot
 	@exec .run/bench-venv/bin/python -m benchmarks.overload $(ARGS)
 
 .PHONY: lint
-lint: prerequisites $(DEV)    ## lint Python, shell, Dockerfile, nginx, Compose and systemd
+lint: prerequisites install $(DEV)    ## lint Python, shell, Dockerfile, nginx, Compose and systemd
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/shellcheck --external-sources $(SHELL_SCRIPTS)
