@@ -18,8 +18,9 @@ are left were compared. `python -m tests.conformance` writes this page, and
 `tests/conformance/test_conformance.py` tests each row.
 
 Not compared are headers that servers add by themselves (`Date`, `Server`, `Connection`,
-`X-Request-ID`, security headers). What is in italics is written in the row, because Werkzeug's
-server has no fixed value for it. A row that differs on purpose links to the reason.
+`X-Request-ID`, `Vary: Accept-Encoding`, security headers). What is in italics is written in the
+row, because Werkzeug's server has no fixed value for it. A row that
+differs on purpose links to the reason.
 
 | family | row | Werkzeug | make serve | Compose |
 |---|---|---|---|---|

@@ -64,6 +64,8 @@ def everything(reply: Reply) -> Any:
     headers = [(name.lower(), _DATE.sub("DATE", value)) for name, value in reply.headers]
     # Flask makes it of a set.
     headers = [(n, ", ".join(sorted(v.split(", "))) if n == "allow" else v) for n, v in headers]
+    # nginx's, of what it would compress for another client.
+    headers = [pair for pair in headers if pair != ("vary", "Accept-Encoding")]
     return (
         reply.status,
         tuple(sorted(pair for pair in headers if pair[0] not in IGNORED_HEADERS)),
@@ -79,6 +81,11 @@ def status(reply: Reply) -> Any:
 def status_and_body(reply: Reply) -> Any:
     """Status and body."""
     return (reply.status, reply.body) if reply.whole else BROKEN
+
+
+def encoding(reply: Reply) -> Any:
+    """Status, and how the body is compressed."""
+    return f"{reply.status}, {reply.header('Content-Encoding') or 'not compressed'}"
 
 
 def with_headers(*names: str) -> Callable[[Reply], Any]:

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from tests.conformance.row import Ask, Row, failure, status, status_and_body, with_headers
+from tests.conformance.row import Ask, Row, encoding, failure, status, status_and_body, with_headers
 
 row = partial(Row, "response bodies")
 VALUES = {
@@ -113,6 +113,12 @@ ROWS = (
     row("abort(404)", ("/x/bodies/abort/404",)),
     row("abort(503)", ("/x/bodies/abort/503",)),
     row("abort with a response", ("/x/bodies/abort-with-response",)),
+    row(
+        "5 MB for a client that accepts gzip",
+        (Ask("/x/bodies/iterable/five-megabytes", headers=(("Accept-Encoding", "gzip"),)),),
+        encoding,
+        differs="compressed-responses",
+    ),
     # Bytes-like chunks.
     row(
         "a generator of memoryviews",
