@@ -48,11 +48,11 @@ certificate:    ## make a self-signed certificate in secrets/
 	@exec "$(PYTHON)" -m deploy certificate
 
 .PHONY: test
-test: test-prerequisites $(DEV)    ## run all tests; ARGS="-k upload" are options of pytest
+test: test-prerequisites install $(DEV)    ## run all tests; ARGS="-k upload" are options of pytest
 	@exec .venv/bin/pytest $(ARGS)
 
 .PHONY: quick
-quick: test-prerequisites $(DEV)    ## run the quick tests without containers, in parallel
+quick: test-prerequisites install $(DEV)    ## run the quick tests without containers, in parallel
 	@exec .venv/bin/pytest -m "not slow and not docker" --numprocesses 4 --dist loadfile $(ARGS)
 
 .PHONY: bench

@@ -62,7 +62,7 @@ BELIEVED = {
 ORDINARY = """
     Authorization Cookie Accept-Language If-Match Origin Referer DNT Api-Key X-Api-Key X-CSRFToken
     X-Requested-With X-HTTP-Method-Override X-User-Id X-Email X-Tenant-ID X-Auth-Token
-    X-Access-Token X-Request-Start X-Amzn-Trace-Id Traceparent Sec-Fetch-Site
+    X-Access-Token X-Amzn-Trace-Id Traceparent Sec-Fetch-Site
     HX-Request X-Hub-Signature-256
     Stripe-Signature X-GitHub-Event X-Forwardedness Remote
 """
