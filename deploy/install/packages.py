@@ -33,6 +33,12 @@ _REASONS = (
     ),
     (
         r"In --require-hashes mode, all requirements must have their versions pinned"
+        r"[\s\S]*?\n\s+(?P<needs>[\w.-]+)[^\n]*\(from (?P<what>[\w.-]+)[^\n]*->",
+        r"needs \g<needs>, which is not in the lock",
+        "lock again",
+    ),
+    (
+        r"In --require-hashes mode, all requirements must have their versions pinned"
         r"[\s\S]*?\n\s+(?P<what>\S+)",
         "has no hash, and others have",
         "write all with hashes, or none",
@@ -174,7 +180,7 @@ def explain(said: str, found: Project) -> str:
     """One sentence for what pip says: the file, the line, and what to do."""
     for pattern, reason, advice in _REASONS:
         if match := re.search(pattern, said):
-            return f"{_place(match['what'], found)} {reason}; {advice}."
+            return f"{_place(match['what'], found)} {match.expand(reason)}; {advice}."
     errors = re.findall(r"^ *ERROR: (.*)", said, re.M)
     why = errors[-1].rstrip(".") if errors else "the reason is above"
     return f"{found.source} cannot be installed ({why}); correct it."

@@ -324,7 +324,7 @@ def test_nginx_accepts_what_it_can_use(settings: dict[str, str]) -> None:
 def test_every_setting_that_nginx_is_given_is_checked_there() -> None:
     script = (PROJECT / "nginx" / "settings.sh").read_text()
     services = (PROJECT / "deploy" / "compose" / "services.yml").read_text()
-    nginx = services[services.index("\n  nginx:") :]
+    nginx = re.search(r"^  nginx:\n((?:    .*|\s*)\n)+", services, re.MULTILINE)[0]
     given = re.findall(r"^      - ([A-Z_]+)", nginx, re.MULTILINE)
     assert len(given) > 15
     assert not [name for name in given if not re.search(rf"\b{name}\b", script)]

@@ -145,7 +145,7 @@ def jobs(request: pytest.FixtureRequest) -> Iterator[Jobs]:
             "COMPOSE_FILE": "docker-compose.yml:redis.yml",
         }
         (site.folder / "redis.yml").write_text(OVERLAY)
-        with (site.folder / "requirements.txt").open("a") as requirements:
+        with (site.folder / "yourapplication" / "requirements.txt").open("a") as requirements:
             requirements.writelines(pinned(*NEEDS))
         try:
             site.start()
