@@ -44,7 +44,7 @@ _REASONS = (
         "write all with hashes, or none",
     ),
     (
-        r"Cannot install (?P<what>[\w.-]+)[\s\S]*conflicting dependencies",
+        r"Cannot install (?:-r \S+ \(line \d+\)(?:, | and ))*(?P<what>[\w.-]+)[\s\S]*conflicting",
         "conflicts with another requirement, as said above",
         "change one of the two",
     ),
