@@ -116,3 +116,24 @@ def test_an_app_is_served_from_its_own_directory(serve: Serve, tmp_path: Path) -
     assert about["directory"] == str(tmp_path / "shop")
     assert about["instance"] == str(tmp_path / "shop" / "instance")
     assert about["url"] == "/shop/"
+
+
+@pytest.mark.slow
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    ("name", "versions"),
+    [
+        ("pinned", {"flask": "3.1.3", "werkzeug": "3.1.9", "humanize": "4.12.3", "shop": ""}),
+        ("flask23", {"flask": "2.3.3", "werkzeug": "2.3.8", "humanize": "4.12.3", "shop": ""}),
+        ("src_uv", {"flask": "3.1.3", "humanize": "4.12.3", "shop": "1.2.3"}),
+        ("with_poetry", {"flask": "3.1.3", "humanize": "4.12.3", "shop": "1.2.3"}),
+    ],
+)
+def test_an_image_has_what_a_project_requires(
+    serve: Serve, tmp_path: Path, name: str, versions: dict[str, str]
+) -> None:
+    shutil.copytree(PROJECTS / name, tmp_path / "shop")
+    site = serve("compose", APP_DIR=tmp_path / "shop", MOUNTS=SHOP, WORKERS=1, THREADS=2)
+    about = site.ask("/shop/").json()
+    assert versions.items() <= about.items()
+    assert about["directory"] == "/app"
