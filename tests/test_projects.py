@@ -158,13 +158,13 @@ def test_two_clones_behind_a_proxy_serve_two_apps(serve: Serve, tmp_path: Path) 
         with urllib.request.urlopen(address, timeout=60) as response:
             return json.load(response)["url"]
 
-    def answers() -> bool:
+    def responds() -> bool:
         with contextlib.suppress(OSError):
             return bool(url_of_the_page("/shop"))
         return False
 
     try:
-        until(answers, "the proxy to pass requests on")
+        until(responds, "the proxy to pass requests on")
         assert [url_of_the_page(path) for path in ("/shop", "/blog")] == ["/shop/", "/blog/"]
     finally:
         nginx.terminate()

@@ -2,7 +2,7 @@
 
 Each process has a name such as ``worker.1`` and a lock of that name, which it holds until it and
 its children have exited. The next release's process waits for the lock, so two never run at once,
-whoever is killed.
+whichever process is killed.
 """
 
 import asyncio
