@@ -59,7 +59,7 @@ LOOKS = {
     "stdout-encoding": lambda: sys.stdout.encoding.lower(),
     "filesystem-encoding": lambda: sys.getfilesystemencoding(),
     "preferred-encoding": lambda: locale.getpreferredencoding(False).lower(),
-    "directory": lambda: str((Path.cwd() / "uwsgi.ini").exists()),
+    "directory": lambda: str((Path.cwd() / "conforms").exists()),
     "temporary": _temporary,
     "same-at-import": lambda: str([n for n in AT_IMPORT if n not in os.environ]),
     "path": lambda: str(all(Path(p).is_absolute() for p in os.environ["PATH"].split(":"))),
