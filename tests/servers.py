@@ -269,6 +269,7 @@ class ComposeSite(Site):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.name = self.folder.name.replace("_", "-")
+        self.environment["COMPOSE_PROJECT_NAME"] = self.name  # for the bundle's commands, too
 
     def compose(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a `docker compose` command for this site.

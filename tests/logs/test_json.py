@@ -35,7 +35,6 @@ def deploy(site: HostSite | ComposeSite, command: str) -> int:
         cwd=site.folder,
         env=site.environment,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
         check=False,
     ).returncode
 
