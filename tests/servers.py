@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -377,6 +377,43 @@ def until(look: Callable[[], Seen], what: str, seconds: float = 60) -> Seen:
 # Each is given once. From 32768 on, the system gives them to clients: one of those could have it
 # before it is listened at. Chromium does not connect to port 10080.
 _PORTS = iter(random.sample(range(11_000, 32_768), 20_000))
+
+
+@contextlib.contextmanager
+def nginx_in_front(folder: Path, block: str, stand_ins: Mapping[str, str]) -> Iterator[int]:
+    """A reverse proxy of a document, with other addresses than the ones in it; its port.
+
+    Args:
+        folder: where nginx may write.
+        block: the `server` of its configuration, which listens at port 80.
+        stand_ins: what to replace in it.
+    """
+    port = free_port()
+    for written, here in {"listen 80;": f"listen 127.0.0.1:{port};", **stand_ins}.items():
+        assert written in block
+        block = block.replace(written, here)
+    user = "user root;" if os.geteuid() == 0 else ""
+    paths = " ".join(
+        f"{name}_temp_path {name};" for name in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
+    )
+    (folder / "nginx.conf").write_text(
+        f"daemon off; {user} pid nginx.pid; error_log stderr; events {{}}"
+        f" http {{ access_log off; {paths} {block} }}"
+    )
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    nginx = subprocess.Popen([program, "-e", "stderr", "-p", f"{folder}/", "-c", "nginx.conf"])
+
+    def listens() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return True
+        return False
+
+    try:
+        until(listens, "the nginx in front")
+        yield port
+    finally:
+        nginx.terminate()
+        nginx.wait()
 
 
 def free_port() -> int:

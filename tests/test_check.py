@@ -714,7 +714,6 @@ def test_the_certificate_of_containers_is_checked_without_any_package(
 @pytest.mark.timeout(600)
 def test_a_rollout_in_containers_starts_nothing_with_an_error() -> None:
     site = ComposeSite(SECRET_KEY=KEY, WORKERS=1, MAX_BODY_SIZE="1k")
-    site.environment["COMPOSE_PROJECT_NAME"] = site.name
     python = f"{sys.executable} -S"
     try:
         bundle = Bundle(site)

@@ -1,11 +1,8 @@
 """Projects of other layouts and requirements: read as they are, served from where they are."""
 
-import contextlib
 import json
-import os
 import re
 import shutil
-import subprocess
 import urllib.request
 from pathlib import Path
 
@@ -13,7 +10,7 @@ import pytest
 
 from deploy.install import files, locks, packages, project
 from deploy.problems import Refusal
-from tests.servers import PROJECT, Serve, free_port, until
+from tests.servers import PROJECT, Serve, nginx_in_front
 
 PROJECTS = Path(__file__).with_name("projects")
 SHOP = "/shop=shop:create_app()"
@@ -127,8 +124,7 @@ def test_an_app_is_served_from_its_own_directory(serve: Serve, tmp_path: Path) -
 def test_two_clones_behind_a_proxy_serve_two_apps(serve: Serve, tmp_path: Path) -> None:
     text = (PROJECT / "docs" / "unsupported.md").read_text()
     block = re.search(r"```nginx\n(.*?)```", text, re.DOTALL)[1]
-    port = free_port()
-    stand_ins = {"listen 80;": f"listen 127.0.0.1:{port};"}
+    stand_ins = {}
     for path, documented in (("/shop", 8081), ("/blog", 8082)):
         site = serve(
             "host",
@@ -139,36 +135,11 @@ def test_two_clones_behind_a_proxy_serve_two_apps(serve: Serve, tmp_path: Path) 
             TRUSTED_PROXIES="127.0.0.1",
         )
         stand_ins[f"127.0.0.1:{documented};"] = f"127.0.0.1:{site.port};"
-    for written, here in stand_ins.items():
-        assert written in block
-        block = block.replace(written, here)
-    user = "user root;" if os.geteuid() == 0 else ""
-    paths = "".join(
-        f"{name}_temp_path {name};" for name in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
-    )
-    (tmp_path / "nginx.conf").write_text(
-        f"daemon off; {user} pid nginx.pid; error_log stderr; events {{}}"
-        f" http {{ access_log off; {paths} {block} }}"
-    )
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    nginx = subprocess.Popen([program, "-e", "stderr", "-p", f"{tmp_path}/", "-c", "nginx.conf"])
-
-    def url_of_the_page(path: str) -> str:
-        address = f"http://127.0.0.1:{port}{path}/"
-        with urllib.request.urlopen(address, timeout=60) as response:
-            return json.load(response)["url"]
-
-    def responds() -> bool:
-        with contextlib.suppress(OSError):
-            return bool(url_of_the_page("/shop"))
-        return False
-
-    try:
-        until(responds, "the proxy to pass requests on")
-        assert [url_of_the_page(path) for path in ("/shop", "/blog")] == ["/shop/", "/blog/"]
-    finally:
-        nginx.terminate()
-        nginx.wait()
+    with nginx_in_front(tmp_path, block, stand_ins) as port:
+        for path in ("/shop/", "/blog/"):
+            address = f"http://127.0.0.1:{port}{path}"
+            with urllib.request.urlopen(address, timeout=60) as response:
+                assert json.load(response)["url"] == path
 
 
 @pytest.mark.slow

@@ -54,7 +54,6 @@ class Backed(ComposeSite):
         super().__init__(env_file="\n".join([*lines, ""]))
         self.environment.pop("DATABASE_URL", None)
         self.environment.pop("REDIS_URL", None)
-        self.environment["COMPOSE_PROJECT_NAME"] = self.name
 
     def redis(self, *words: str, login: str = "AUTH") -> str:
         return self.python(ASK_REDIS, login, *words)

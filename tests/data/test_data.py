@@ -43,7 +43,7 @@ def type_in(site: Site, *lines: str) -> None:
         done = subprocess.run(
             ["/bin/sh", "-c", line],
             cwd=site.folder,
-            env=site.environment | {"COMPOSE_PROJECT_NAME": site.folder.name.replace("_", "-")},
+            env=site.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -89,7 +89,6 @@ def test_data_in_the_volume_outlives_containers_and_can_be_restored() -> None:
         files=[APP],
         env_file="MOUNTS=/x=entries:app\nWORKERS=2\nTHREADS=2\nDATA_DIR=/srv/of-the-host\n",
     )
-    site.environment["COMPOSE_PROJECT_NAME"] = site.name
     try:
         site.start()
         assert site.ask("/x/places").json() == {

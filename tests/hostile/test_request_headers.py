@@ -5,7 +5,6 @@ import http.server
 import json
 import os
 import re
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator
@@ -21,7 +20,7 @@ from tests.hostile.names import BELIEVED, HOSTS, NO_HOSTS, ORDINARY
 from tests.hostile.secrecy import WITH_DEBUGGER
 from tests.hostile.sizes import PROBE
 from tests.hostile.wire import Wire, request
-from tests.servers import KNOBS, PROJECT, HostSite, NotServedError, Site, free_port, until
+from tests.servers import KNOBS, PROJECT, HostSite, NotServedError, Site, nginx_in_front, until
 
 DROPPED = (PROJECT / "nginx" / "snippets" / "dropped-headers.conf").read_text()
 # What a proxy sets for each request, also of a client that is not signed in.
@@ -362,45 +361,21 @@ class OAuth2Proxy(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def nginx_in_front(folder: Path, site: Site) -> Iterator[int]:
-    """The nginx of docs/headers.md, with stand-ins for the addresses in it; its port."""
+def oauth2_proxy_in_front(folder: Path, site: Site) -> Iterator[int]:
+    """The nginx of docs/headers.md, with oauth2-proxy; its port."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), OAuth2Proxy)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    port = free_port()
     block = re.search(r"```nginx\n(.*?)```", EXAMPLE, re.DOTALL)[1]
-    for written, here in (
-        ("listen 80;", f"listen 127.0.0.1:{port};"),
-        ("127.0.0.1:8080", f"127.0.0.1:{site.port}"),
-        ("127.0.0.1:4180", f"127.0.0.1:{server.server_port}"),
-    ):
-        assert written in block
-        block = block.replace(written, here)
-    user = "user root;" if os.geteuid() == 0 else ""
-    paths = " ".join(
-        f"{name}_temp_path {name};" for name in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
-    )
-    (folder / "nginx.conf").write_text(
-        f"daemon off; {user} pid nginx.pid; error_log stderr; events {{}}"
-        f" http {{ access_log off; {paths} {block} }}"
-    )
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    nginx = subprocess.Popen([program, "-e", "stderr", "-p", f"{folder}/", "-c", "nginx.conf"])
+    stand_ins = {
+        "127.0.0.1:8080": f"127.0.0.1:{site.port}",
+        "127.0.0.1:4180": f"127.0.0.1:{server.server_port}",
+    }
     try:
-        until(lambda: _listens(port), "the nginx in front")
-        yield port
+        with nginx_in_front(folder, block, stand_ins) as port:
+            yield port
     finally:
-        nginx.terminate()
-        nginx.wait()
         server.shutdown()
         server.server_close()
-
-
-def _listens(port: int) -> bool:
-    try:
-        Wire(port).socket.close()
-    except OSError:
-        return False
-    return True
 
 
 def test_single_sign_on_with_oauth2_proxy_works_as_documented(
@@ -409,7 +384,7 @@ def test_single_sign_on_with_oauth2_proxy_works_as_documented(
     identity = re.search(r"IDENTITY_HEADERS=(X-Auth-.*)", EXAMPLE)[1]
     assert {*identity.split()} <= {*IDENTITY.split()}
     spoofed = [b"X-Auth-Request-User: root", b"X-Auth-Request-Groups: wheel", b"Remote-User: root"]
-    with nginx_in_front(tmp_path, single_sign_on) as port:
+    with oauth2_proxy_in_front(tmp_path, single_sign_on) as port:
         with Wire(port) as wire:
             reply = wire.send(request("/path/seen", *spoofed)).reply()
         assert (reply.status, "/oauth2/sign_in" in reply.headers["Location"]) == (302, True)

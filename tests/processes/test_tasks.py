@@ -141,7 +141,6 @@ def jobs(request: pytest.FixtureRequest) -> Iterator[Jobs]:
         lines.append("REDIS_SOCKET=/redis/socket")
         site = ComposeSite(files=files, env_file="\n".join([*lines, ""]), REDIS=str(directory))
         site.environment |= {
-            "COMPOSE_PROJECT_NAME": site.name,
             "COMPOSE_FILE": "docker-compose.yml:redis.yml",
         }
         (site.folder / "redis.yml").write_text(OVERLAY)

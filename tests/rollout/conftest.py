@@ -73,7 +73,6 @@ def compose_site() -> Iterator[ComposeSite]:
         env_file="COUNTED=/app/instance/counted\nMOUNTS=/path=shop:app\nWORKERS=4\nTHREADS=4\n",
         REQUEST_TIMEOUT=20,
     )
-    site.environment["COMPOSE_PROJECT_NAME"] = site.name
     try:
         yield site
     finally:

@@ -64,7 +64,6 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
         # In a volume, as a database has to be; it outlives every container.
         env_file = "\n".join([*lines, "DATABASE_URL=sqlite:////app/instance/ledger.db", ""])
         site = ComposeSite(files=[APP], env_file=env_file)
-        site.environment["COMPOSE_PROJECT_NAME"] = site.name
         with (site.folder / "yourapplication" / "requirements.txt").open("a") as requirements:
             requirements.writelines(pinned(*NEEDS))
     else:
