@@ -56,7 +56,7 @@ quick: test-prerequisites install $(DEV)    ## run the quick tests without conta
 	@exec .venv/bin/pytest -m "not slow and not docker" --numprocesses 4 --dist loadfile $(ARGS)
 
 .PHONY: bench
-bench: bench-prerequisites install $(BENCH)    ## benchmark this bundle and other servers; ARGS=--quick
+bench: bench-prerequisites install $(BENCH)    ## benchmark this bundle and other servers; ARGS=--long
 	@exec .run/bench-venv/bin/python -m benchmarks $(ARGS)
 
 .PHONY: overload

@@ -16,7 +16,7 @@ class Endpoint:
         expected: bytes that the body of the response contains.
         body: sent with POST; empty for a GET.
         content_type: of the body.
-        seconds: a factor of its duration, for endpoints with few responses.
+        bytes: of the response, where curves are over that.
     """
 
     name: str
@@ -24,7 +24,7 @@ class Endpoint:
     expected: bytes
     body: bytes = b""
     content_type: str = ""
-    seconds: int = 1
+    bytes: int = 0
 
     @property
     def method(self) -> str:
@@ -42,12 +42,20 @@ FORM = Endpoint(
     b"name=Ada&email=ada%40example.org&amount=3&colour=red&colour=blue&note=at+the+back+door",
     "application/x-www-form-urlencoded",
 )
-# Begin and end of a measurement cut a request short, which counts where one takes so long.
-WAIT = Endpoint("wait 20 ms", "/wait", b"Waited", seconds=3)
+WAIT = Endpoint("wait 20 ms", "/wait", b"Waited")
 STATIC = Endpoint("static file 8 kB", f"/static/{STATIC_PAGE}", b"</html>")
 UPLOAD = Endpoint(
     "upload 1 MB", "/upload", b"1000000 bytes", b"x" * 1_000_000, "application/octet-stream"
 )
 CACHEABLE = Endpoint("cacheable page 8 kB", "/cacheable", b"</html>")
 
-ENDPOINTS = (TINY, JSON, TEMPLATE, FORM, WAIT, STATIC, UPLOAD, CACHEABLE)
+STREAM = Endpoint("stream of 1 s", "/stream", b"data: 9")
+SIZES = tuple(
+    Endpoint(f"{size:,} bytes", f"/bytes/{size}", b"x", bytes=size)
+    for size in (100, 1_000, 10_000, 100_000, 1_000_000)
+)
+
+# Most of their cost is Python's.
+DYNAMIC = (TINY, JSON, TEMPLATE, FORM)
+TABLE = (*DYNAMIC, STATIC, CACHEABLE, WAIT, UPLOAD)
+ENDPOINTS = (*TABLE, STREAM, *SIZES)

@@ -1,4 +1,4 @@
-"""The load: wrk, on connections that stay open."""
+"""The load: wrk, with keep-alive connections."""
 
 import http.client
 import json
@@ -18,54 +18,54 @@ class WrongResponseError(Exception):
 
 
 class NoLoadError(Exception):
-    """wrk could not even begin."""
+    """wrk could not begin."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk saw.
+    """What wrk measured.
 
     Args:
-        requests: the number of responses, with any status.
-        seconds: how long it took.
+        requests: number of responses, with any status.
+        seconds: duration.
         p50: median latency in milliseconds.
-        p99: milliseconds within which 99 of 100 came.
-        errors: how many, by kind. `status` is 400 and above; the others have no response.
-        client_cpu: seconds of CPU that wrk itself took.
+        p99: 99th percentile of the latency in milliseconds.
+        errors: responses with status 400 and above, and requests without a response.
+        client_cpu: seconds of CPU time of wrk.
     """
 
     requests: int
     seconds: float
     p50: float
     p99: float
-    errors: dict[str, int]
+    errors: int
     client_cpu: float
 
 
-def run(url: str, endpoint: Endpoint, connections: int, seconds: int) -> Load:
-    """Send requests without pauses.
+def run(url: str, endpoint: Endpoint, connections: int, requests: int) -> Load:
+    """Send requests without pauses, until all have their responses.
 
     Args:
         url: where the app is mounted.
-        endpoint: what to ask for.
-        connections: how many clients ask at once.
-        seconds: for how long; wrk takes whole ones only.
+        endpoint: what is requested.
+        connections: number of connections, each with one request at a time.
+        requests: number of requests; one for each connection at least.
 
     Raises:
-        NoLoadError: the connection fails.
+        NoLoadError: wrk cannot connect.
     """
     with tempfile.NamedTemporaryFile() as body:
-        arguments = [endpoint.method]
+        arguments = [str(max(requests, connections)), str(connections), endpoint.method]
         if endpoint.body:
             body.write(endpoint.body)
             body.flush()
             arguments += [endpoint.content_type, body.name]
         before = _children_cpu()
         done = subprocess.run(
-            # One thread, since the servers need the CPUs as well.
+            # One thread, since the servers need the CPUs as well. The duration is a limit.
             [
                 *("wrk", "--threads", "1", "--connections", str(connections)),
-                *("--duration", f"{seconds}s", "--timeout", "10s", "--script", str(_SCRIPT)),
+                *("--duration", "60s", "--timeout", "10s", "--script", str(_SCRIPT)),
                 *(url + endpoint.path, "--", *arguments),
             ],
             capture_output=True,
@@ -74,9 +74,9 @@ def run(url: str, endpoint: Endpoint, connections: int, seconds: int) -> Load:
             start_new_session=True,  # as the servers, see places.py
         )
         client_cpu = _children_cpu() - before
-    if done.returncode:
-        raise NoLoadError(done.stderr.strip())
-    line = next(s for s in done.stdout.splitlines() if s.startswith("RESULT "))
+    line = next((s for s in done.stdout.splitlines() if s.startswith("RESULT ")), None)
+    if not line:
+        raise NoLoadError(done.stderr.strip() or f"wrk ended with {done.returncode}")
     return Load(**json.loads(line.removeprefix("RESULT ")), client_cpu=client_cpu)
 
 

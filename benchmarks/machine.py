@@ -15,17 +15,23 @@ from tests.servers import PROJECT
 _PACKAGES = ("uWSGI", "Flask", "Werkzeug", "granian", "gunicorn", "waitress", "bjoern")
 
 
+def run() -> dict[str, str]:
+    """When, and with which commit."""
+    return {
+        "measured": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": _said("git", "describe", "--always", "--dirty", word=r"\S+"),
+    }
+
+
 def describe(place: Place) -> dict[str, str]:
-    """One line for each thing that matters."""
+    """Hardware, system and versions."""
     memory = psutil.virtual_memory().total / 1e9
     return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "CPU": f"{_cpu()}, {psutil.cpu_count()} cores",
         "memory": f"{memory:.0f} GB",
         "system": f"{platform.freedesktop_os_release()['PRETTY_NAME']}, Linux {platform.release()}",
         "servers run": place.name,
         "versions": ", ".join(_versions(place)).replace("nginx version: nginx/", "nginx "),
-        "commit": _said("git", "describe", "--always", "--dirty", word=r"\S+"),
     }
 
 

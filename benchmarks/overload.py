@@ -110,7 +110,7 @@ def main() -> int:
     arguments.output.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []
     place = OnHost()
-    run = machine.describe(place)
+    run = machine.run() | machine.describe(place)
     with many_open_files(), place, tempfile.TemporaryDirectory() as folder:
         notes = Path(folder, "notes")
         os.environ["NOTES"] = str(notes)

@@ -76,10 +76,6 @@ class Place(ABC):
         """
 
     @abstractmethod
-    def engine(self) -> list[int]:
-        """Other processes of containers, which belong to no stack."""
-
-    @abstractmethod
     def versions(self) -> list[str]:
         """What Python and nginx say of themselves."""
 
@@ -88,6 +84,9 @@ class OnHost(Place):
     """This machine, with the environments that `make serve` and `make bench` have made."""
 
     name = "on the machine itself"
+
+    def __init__(self, python: Path = PROJECT / ".app" / "current" / "bin" / "python") -> None:
+        self._python = python
 
     def __enter__(self) -> Self:
         """`make bench` has made it ready."""
@@ -98,7 +97,7 @@ class OnHost(Place):
 
     def site(self, **options: Any) -> Site:
         """`make serve`, in a copy of the project."""
-        return _Bundle(**options)
+        return _Bundle(self._python, **options)
 
     def roots(self, site: Site) -> list[int]:
         """`python -m deploy serve`."""
@@ -112,22 +111,16 @@ class OnHost(Place):
         found = shutil.which(command[0], path=path)
         if not found:
             raise NotServedError(f"{command[0]} is not installed")
-        return _Process([found, *command[1:]], folder, environment)
+        return _Process([found, *command[1:]], folder, {"PATH": path} | dict(environment))
 
     def in_process(self, folder: Path, arguments: Sequence[str]) -> list[str]:
         """By the Python that uWSGI is a module of."""
-        python = PROJECT / ".app" / "current" / "bin" / "python"
-        return [str(python), str(_HERE / _IN_PROCESS), str(folder), *arguments]
-
-    def engine(self) -> list[int]:
-        """None."""
-        return []
+        return [str(self._python), str(_HERE / _IN_PROCESS), str(folder), *arguments]
 
     def versions(self) -> list[str]:
         """`make serve`'s Python, and the nginx that all use."""
-        python = PROJECT / ".app" / "current" / "bin" / "python"
         nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
-        return [_said(str(python), "--version"), _said(nginx, "-v")]
+        return [_said(str(self._python), "--version"), _said(nginx, "-v")]
 
 
 class InContainers(Place):
@@ -172,11 +165,6 @@ class InContainers(Place):
         command = ["python", str(folder / _IN_PROCESS), str(folder), *arguments]
         return ["docker", "run", "--rm", *_mounted(folder), self._app, *command]
 
-    def engine(self) -> list[int]:
-        """Docker's, which take what the containers log."""
-        names = ("dockerd", "containerd")
-        return [p.pid for p in psutil.process_iter(["name"]) if p.info["name"].startswith(names)]
-
     def versions(self) -> list[str]:
         """The app image's Python, and Debian's nginx, which all use."""
         python = _said("docker", "run", "--rm", self._app, "python", "--version")
@@ -186,9 +174,13 @@ class InContainers(Place):
 class _Bundle(HostSite):
     """The bundle in its own environment, not in that of the benchmarks."""
 
+    def __init__(self, python: Path, **options: Any) -> None:
+        super().__init__(**options)
+        self._python = python
+
     def command(self) -> list[str]:
         """The command that `make serve` runs."""
-        return [str(PROJECT / ".app" / "current" / "bin" / "python"), "-m", "deploy", "serve"]
+        return [str(self._python), "-m", "deploy", "serve"]
 
 
 class _ComposedBundle(ComposeSite):

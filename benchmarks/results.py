@@ -1,43 +1,134 @@
-"""What was measured, as it is kept."""
+"""Results, and the file that keeps them."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Self
 
-from benchmarks.load import Load
+from benchmarks.ratios import Ratio, ratio
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One load on one stack.
+    """One server under load, for a fraction of a second.
 
     Args:
         stack: its name.
-        endpoint: its name.
-        connections: how many.
-        workers: of the stack.
-        load: what the client saw.
-        cpu: seconds of CPU by part of the stack.
-        ended: how many of its processes ended meanwhile, so that their CPU is not known.
-        foreign: the share of all CPUs' time that went to neither the stack nor what measures it.
-        stolen: the share that the machine's host kept from it.
+        workers: their number.
+        requests: number of responses.
+        errors: responses with status 400 and above, and requests without a response.
+        seconds: duration.
+        p50: median latency in milliseconds.
+        p99: 99th percentile of the latency in milliseconds.
+        cpu: seconds of CPU time, by part of the server.
+        wakeups: voluntary context switches of all threads, by part of the server.
+        preemptions: involuntary ones.
+        foreign: share of the CPUs' time that neither the server nor the client took.
     """
 
     stack: str
+    workers: int
+    requests: int
+    errors: int
+    seconds: float
+    p50: float
+    p99: float
+    cpu: dict[str, float]
+    wakeups: dict[str, int]
+    preemptions: dict[str, int]
+    foreign: float
+
+    def cost(self, part: str = "") -> float:
+        """Microseconds of CPU time for a request, of all parts or of one."""
+        taken = self.cpu.get(part, 0) if part else sum(self.cpu.values())
+        return taken * 1e6 / max(1, self.requests)
+
+    @property
+    def rate(self) -> float:
+        """Responses a second."""
+        return self.requests / self.seconds
+
+
+Figure = Callable[[Sample], float]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two servers under the same load, one right after the other.
+
+    Args:
+        round: its number. Each round has new processes.
+        endpoint: what was requested.
+        connections: number of connections.
+        base: what is compared with.
+        other: what is compared.
+    """
+
+    round: int
     endpoint: str
     connections: int
-    workers: int
-    load: Load
-    cpu: dict[str, float]
-    ended: int
-    foreign: float
-    stolen: float
+    base: Sample
+    other: Sample
+
+    @property
+    def cell(self) -> tuple[str, int]:
+        """The load."""
+        return self.endpoint, self.connections
+
+
+@dataclass
+class Series:
+    """All pairs of one comparison.
+
+    Args:
+        run: when, how long, with which commit.
+        pairs: in the order of measurement.
+    """
+
+    run: dict[str, str] = field(default_factory=dict)
+    pairs: list[Pair] = field(default_factory=list)
+
+    def cells(self) -> list[tuple[str, int]]:
+        """The loads, in order."""
+        return list(dict.fromkeys(pair.cell for pair in self.pairs))
+
+    def others(self) -> list[str]:
+        """The names of what is compared, in order."""
+        return list(dict.fromkeys(pair.other.stack for pair in self.pairs))
+
+    def ratio(
+        self, other: str, cell: tuple[str, int], of: Figure, workers: int = 0
+    ) -> Ratio | None:
+        """Of the base to another one, or None if that was not measured or there were errors."""
+        pairs = [
+            pair
+            for pair in self.pairs
+            if (pair.other.stack, pair.cell) == (other, cell) and workers in (0, pair.other.workers)
+        ]
+        clean = [pair for pair in pairs if not pair.base.errors + pair.other.errors]
+        if not clean or len(clean) < 0.9 * len(pairs):
+            return None
+        return ratio([of(pair.base) / of(pair.other) for pair in clean])
+
+    def samples(self, stack: str, cell: tuple[str, int], workers: int = 0) -> list[Sample]:
+        """All of a server under one load."""
+        return [
+            sample
+            for pair in self.pairs
+            for sample in (pair.base, pair.other)
+            if (sample.stack, pair.cell) == (stack, cell) and workers in (0, sample.workers)
+        ]
+
+    def foreign(self) -> float:
+        """Share of the CPUs' time that other processes took."""
+        return median(s.foreign for pair in self.pairs for s in (pair.base, pair.other))
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a stack takes while no other one runs.
+    """Memory and start of a server while no other one runs.
 
     Args:
         stack: its name.
@@ -50,25 +141,6 @@ class Footprint:
     seconds: float
     idle: dict[str, int]
     loaded: dict[str, int]
-
-
-@dataclass(frozen=True)
-class Limit:
-    """The app called in one process.
-
-    Args:
-        endpoint: its name.
-        processes: how many did so at the same time, this one included.
-        threads: how many of this process did so.
-        cpu: seconds of CPU for each call.
-        rate: calls a second, of all threads together.
-    """
-
-    endpoint: str
-    processes: int
-    threads: int
-    cpu: float
-    rate: float
 
 
 @dataclass(frozen=True)
@@ -86,41 +158,38 @@ class Start:
 
 @dataclass
 class Results:
-    """All that was measured.
+    """All results.
 
     Args:
-        samples: of the rounds, each as often as there were rounds.
-        footprints: one for each stack.
-        limits: of the rounds, too.
-        by_connections: of the tiny endpoint, with more and with fewer connections.
-        by_workers: of the template, with more and with fewer workers.
-        starts: in containers, and rollouts; each as often as it was done.
-        missing: the stacks that could not be measured, with the reason.
-        run: on which machine, when, with which versions, and how.
+        machine: what it was measured on, and with which versions.
+        series: comparisons by name. A comparison that is measured again replaces the old one.
+        footprints: one for each server.
+        starts: in containers, and rollouts; each as often as it was measured.
+        missing: what could not be measured, with the reason.
     """
 
-    samples: list[Sample] = field(default_factory=list)
+    machine: dict[str, str] = field(default_factory=dict)
+    series: dict[str, Series] = field(default_factory=dict)
     footprints: list[Footprint] = field(default_factory=list)
-    limits: list[Limit] = field(default_factory=list)
-    by_connections: list[Sample] = field(default_factory=list)
-    by_workers: list[Sample] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
-    run: dict[str, str] = field(default_factory=dict)
 
     def write(self, file: Path) -> None:
-        """Keep them, as JSON."""
-        file.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+        """Write the file."""
+        file.write_text(json.dumps(asdict(self), ensure_ascii=False) + "\n")
 
     @classmethod
     def read(cls, file: Path) -> Self:
-        """Those that were kept."""
+        """Read such a file; without one, there are no results yet."""
+        if not file.exists():
+            return cls()
         kept = json.loads(file.read_text())
-        samples, more, workers = (
-            [Sample(**sample | {"load": Load(**sample["load"])}) for sample in kept.pop(name)]
-            for name in ("samples", "by_connections", "by_workers")
-        )
+        series = {name: _series(**kept) for name, kept in kept.pop("series").items()}
         footprints = [Footprint(**footprint) for footprint in kept.pop("footprints")]
-        limits = [Limit(**limit) for limit in kept.pop("limits")]
         starts = [Start(**start) for start in kept.pop("starts")]
-        return cls(samples, footprints, limits, more, workers, starts, **kept)
+        return cls(series=series, footprints=footprints, starts=starts, **kept)
+
+
+def _series(run: dict, pairs: list[dict]) -> Series:
+    samples = ("base", "other")
+    return Series(run, [Pair(**pair | {s: Sample(**pair[s]) for s in samples}) for pair in pairs])

@@ -3,26 +3,31 @@
 import os
 import resource
 import shutil
+import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 import psutil
 
-from benchmarks import endpoints, load, usage
+from benchmarks import endpoints, inprocess, load, usage
 from benchmarks.endpoints import ENDPOINTS, Endpoint
 from benchmarks.places import InContainers, Place, Program
-from tests.servers import NotServedError, free_port, until
+from benchmarks.results import Sample
+from tests.servers import KNOBS, PROJECT, NotServedError, free_port, until
 
 _HERE = Path(__file__).parent
+_NONE: Mapping[str, str] = MappingProxyType({})
 # Requests, clients and their files: what nginx asks for itself, others have to be given.
 _OPEN_FILES = 16_384
+_WARM_UP = 200  # requests before a server's first load of a kind
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Stack(ABC):
         self.scale, self.place, self.timeout = scale, place, timeout
         self.port = 0
         self.seconds = 0.0  # from its start to its first response
+        self._rates: dict[tuple[Endpoint, int], float] = {}
 
     @property
     def url(self) -> str:
@@ -77,18 +83,27 @@ class Stack(ABC):
     def roots(self) -> list[int]:
         """The processes that were started here; all others descend from them."""
 
-    @abstractmethod
     def log(self) -> str:
         """What it has said so far."""
+        return ""
 
-    @abstractmethod
     def log_files(self) -> Iterable[Path]:
         """The files that grow with each request."""
+        return ()
+
+    def check(self, endpoint: Endpoint) -> None:
+        """Send one request, and check the response.
+
+        Raises:
+            WrongResponseError: it is not the expected one.
+            OSError: there is no response.
+        """
+        load.check(self.port, self.mount, endpoint)
 
     def is_up(self) -> bool:
         """Whether it sends the expected response."""
         try:
-            load.check(self.port, self.mount, self.serves[0])
+            self.check(self.serves[0])
         except (OSError, load.WrongResponseError):
             return False
         return True
@@ -107,6 +122,52 @@ class Stack(ABC):
     def pids(self) -> list[int]:
         """All of its processes."""
         return [pid for part in self.processes().values() for pid in part]
+
+    def memory(self) -> dict[str, int]:
+        """Bytes of memory by part."""
+        return {part: usage.memory(pids) for part, pids in self.processes().items()}
+
+    def sample(self, endpoint: Endpoint, connections: int, seconds: float) -> Sample:
+        """Its usage under a load of about that duration.
+
+        Raises:
+            NoLoadError: the server does not accept connections.
+        """
+        cell = endpoint, connections
+        if cell not in self._rates:  # and warm up
+            few = load.run(self.url, endpoint, connections, _WARM_UP)
+            self._rates[cell] = few.requests / few.seconds
+        requests = max(2 * connections, int(self._rates[cell] * seconds))
+        pids = self.pids()
+        switches, cpu = usage.switches(pids), usage.cpu(pids)
+        began, busy = time.monotonic(), usage.busy()
+        done = load.run(self.url, endpoint, connections, requests)
+        all_cpus, busy = (time.monotonic() - began) * usage.CPUS, usage.busy() - busy
+        parts = self.processes()  # some servers start more processes under load
+        pids = [pid for part in parts.values() for pid in part]
+        cpu_after, switches_after = usage.cpu(pids), usage.switches(pids)
+
+        def switched(part: str, kind: int) -> int:
+            then, now = switches, switches_after
+            return sum(now[pid][kind] - then.get(pid, (0, 0))[kind] for pid in parts[part])
+
+        taken = {
+            part: sum(cpu_after.get(pid, 0) - cpu.get(pid, 0) for pid in pids) / 1e9
+            for part, pids in parts.items()
+        }
+        return Sample(
+            stack=self.name,
+            workers=self.scale.workers,
+            requests=done.requests,
+            errors=done.errors,
+            seconds=done.seconds,
+            p50=done.p50,
+            p99=done.p99,
+            cpu=taken,
+            wakeups={part: switched(part, 0) for part in parts},
+            preemptions={part: switched(part, 1) for part in parts},
+            foreign=max(0, busy - sum(taken.values()) - done.client_cpu) / all_cpus,
+        )
 
     def forget_logs(self) -> None:
         """Empty the log files, so that a long run does not fill the disk."""
@@ -149,16 +210,26 @@ class Ours(Stack):
     name = "ours"
     target = "measured:app"
 
+    def __init__(
+        self, scale: Scale, place: Place, timeout: int = 60, settings: Mapping[str, str] = _NONE
+    ) -> None:
+        super().__init__(scale, place, timeout)
+        self._settings = settings
+        if settings:
+            self.name = " ".join(f"{name}={value}" for name, value in settings.items())
+
     def prepare(self) -> None:
         """Copy the project, with the measured app beside it."""
         with tempfile.TemporaryDirectory() as folder:
             place_app(Path(folder))
+            settings = {
+                "MOUNTS": f"{self.mount}={self.target}",
+                "WORKERS": self.scale.workers,
+                "THREADS": self.scale.threads,
+                "REQUEST_TIMEOUT": self.timeout,
+            }
             self._site = self.place.site(
-                files=[Path(folder, "measured")],
-                MOUNTS=f"{self.mount}={self.target}",
-                WORKERS=self.scale.workers,
-                THREADS=self.scale.threads,
-                REQUEST_TIMEOUT=self.timeout,
+                files=[Path(folder, "measured")], **settings | dict(self._settings)
             )
         self.port = self._site.port
 
@@ -315,6 +386,37 @@ class Gunicorn(Peer):
         return {"SCRIPT_NAME": self.mount}
 
 
+class GunicornOverUwsgi(Gunicorn):
+    """gunicorn behind this bundle's own nginx, by the uwsgi protocol."""
+
+    name = "our nginx + gunicorn gthread"
+    configuration = ""
+
+    def prepare(self) -> None:
+        """Lay out the directory that the bundle's nginx expects."""
+        super().prepare()
+        shutil.copytree(PROJECT / "nginx", self.folder / "bundle")
+        (self.folder / "sockets").mkdir()
+        (self.folder / "static" / "live").symlink_to(".")
+
+    def commands(self) -> list[list[str]]:
+        """gunicorn, and the bundle's nginx."""
+        [gunicorn] = super().commands()
+        user = ["-g", "user root;"] if os.geteuid() == 0 else []
+        # nginx does not keep connections of this protocol alive.
+        protocol = ["--protocol", "uwsgi", "--keep-alive", "0", "--bind", "unix:sockets/live.sock"]
+        return [
+            [*gunicorn[:-1], *protocol, gunicorn[-1]],
+            ["sh", "bundle/start.sh", str(self.folder), *user],
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """The mount, and the settings of nginx."""
+        listen = {"LISTEN": f"127.0.0.1:{self.port}", "LISTEN_TLS": "127.0.0.1:0"}
+        settings = {"MOUNTS": f"{self.mount}=measured:app", "REQUEST_TIMEOUT": str(self.timeout)}
+        return super().environment() | KNOBS | listen | settings
+
+
 class Granian(Peer):
     """granian behind nginx."""
 
@@ -388,10 +490,79 @@ class NginxAlone(Peer):
         return []
 
 
+class InProcess(Stack):
+    """The app alone: called in a loop by as many processes as there are workers."""
+
+    name = "in-process, no server"
+    behind_nginx = False
+    logs = "none"
+    serves = endpoints.DYNAMIC
+
+    def prepare(self) -> None:
+        """Place the app."""
+        self._folder = tempfile.TemporaryDirectory()
+        place_app(Path(self._folder.name))
+
+    def start(self) -> None:
+        """There is nothing to start."""
+
+    def stop(self) -> None:
+        """Remove the app."""
+        self._folder.cleanup()
+
+    def roots(self) -> list[int]:
+        """None: the processes only live for one measurement."""
+        return []
+
+    def check(self, endpoint: Endpoint) -> None:
+        """The processes check their responses."""
+
+    def sample(self, endpoint: Endpoint, connections: int, seconds: float) -> Sample:
+        """Call the app in all processes at once."""
+        folder = Path(self._folder.name)
+        arguments = [str(seconds), "1", endpoint.method, endpoint.path]
+        if endpoint.body:
+            (folder / "body").write_bytes(endpoint.body)
+            arguments += [endpoint.content_type, str(folder / "body")]
+        command = self.place.in_process(folder, arguments)
+        started = [
+            subprocess.Popen(
+                command,
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for _ in range(self.scale.workers)
+        ]
+        said = [process.communicate()[0] for process in started]
+        found = [inprocess.RESULT.search(text) for text in said]
+        if not all(found):
+            raise load.NoLoadError(said[0].strip().splitlines()[-1])
+        calls, cpu, time_taken = (
+            sum(int(match[name]) for match in found) for name in ("calls", "cpu", "time")
+        )
+        return Sample(
+            stack=self.name,
+            workers=self.scale.workers,
+            requests=calls,
+            errors=0,
+            seconds=time_taken / len(found) / 1e9,
+            p50=0,
+            p99=0,
+            cpu={"app": cpu / 1e9},
+            wakeups={},
+            preemptions={},
+            foreign=0,
+        )
+
+
 STACKS: tuple[type[Stack], ...] = (
     Ours,
     UsualRecipe,
     Gunicorn,
+    GunicornOverUwsgi,
     Granian,
     Waitress,
     Tiangolo,
@@ -399,6 +570,7 @@ STACKS: tuple[type[Stack], ...] = (
     Bjoern,
     OursBare,
     NginxAlone,
+    InProcess,
 )
 
 

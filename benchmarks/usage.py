@@ -1,17 +1,18 @@
-"""What processes take: CPU time and memory; and what the rest of the machine did meanwhile."""
+"""Usage of processes: CPU time, context switches, memory."""
 
+import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 CPUS = psutil.cpu_count()
+_SWITCHES = re.compile(r"^(?:non)?voluntary_ctxt_switches:\t(\d+)$", re.MULTILINE)
 
 
 def tree(root: int) -> list[psutil.Process]:
-    """A process and all that descend from it, those that run."""
+    """A process and its descendants, as far as they are alive."""
     try:
         parent = psutil.Process(root)
         return [parent, *parent.children(recursive=True)]
@@ -20,7 +21,7 @@ def tree(root: int) -> list[psutil.Process]:
 
 
 def cpu(processes: Iterable[int]) -> dict[int, int]:
-    """Nanoseconds of CPU that each process has taken so far, threads that ended included."""
+    """Nanoseconds of CPU time of each process, ended threads included."""
     taken = {}
     for process in processes:
         try:
@@ -30,9 +31,34 @@ def cpu(processes: Iterable[int]) -> dict[int, int]:
     return taken
 
 
+def switches(processes: Iterable[int]) -> dict[int, tuple[int, int]]:
+    """Context switches of all threads of each process: voluntary and involuntary.
+
+    A thread that waits is switched voluntarily, so these are also its wake-ups.
+    """
+    taken = {}
+    for process in processes:
+        voluntary = involuntary = 0
+        for status in Path(f"/proc/{process}/task").glob("*/status"):
+            try:
+                waited, preempted = map(int, _SWITCHES.findall(status.read_text()))
+            except (OSError, ValueError):  # it has ended
+                continue
+            voluntary += waited
+            involuntary += preempted
+        taken[process] = voluntary, involuntary
+    return taken
+
+
 def memory(processes: Iterable[int]) -> int:
-    """Bytes of memory in all of them: what they share is counted once (PSS)."""
+    """Bytes of memory of all processes; shared memory is counted once (PSS)."""
     return sum(_pss(process) for process in processes)
+
+
+def busy() -> float:
+    """Seconds of CPU time of all processes of the machine, and of what its host withheld."""
+    times = psutil.cpu_times()
+    return sum(times[:8]) - times.idle - times.iowait
 
 
 def _pss(process: int) -> int:
@@ -47,25 +73,3 @@ def _pss(process: int) -> int:
 def _cpu_clock(process: int) -> int:
     # clock_getcpuclockid(3), which Python does not have: CPUCLOCK_SCHED of the whole process.
     return (~process << 3) | 2
-
-
-@dataclass(frozen=True)
-class Machine:
-    """CPU time of all CPUs together, in seconds since the machine started.
-
-    Args:
-        busy: spent by processes of this machine.
-        stolen: kept from it by its host.
-        at: when it was looked at, in seconds.
-    """
-
-    busy: float
-    stolen: float
-    at: float
-
-    @classmethod
-    def now(cls) -> "Machine":
-        """As it is now."""
-        times = psutil.cpu_times()
-        idle = times.idle + times.iowait
-        return cls(sum(times[:8]) - idle - times.steal, times.steal, time.monotonic())

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator
 
 from flask import Flask, Response, jsonify, render_template, request
 
@@ -45,6 +46,24 @@ def form() -> Response:
     amount = request.form.get("amount", 0, type=int)
     colours = ", ".join(request.form.getlist("colour"))
     return Response(f"{name} wants {amount} in {colours}\n", mimetype="text/plain")
+
+
+@app.get("/bytes/<int:size>")
+def size(size: int) -> Response:
+    """A response of a given size."""
+    return Response("x" * size, mimetype="text/plain")
+
+
+@app.get("/stream")
+def stream() -> Response:
+    """Ten pieces of a response in a second, as for server-sent events."""
+
+    def pieces() -> Iterator[str]:
+        for number in range(10):
+            time.sleep(0.1)
+            yield f"data: {number}\n\n"
+
+    return Response(pieces(), mimetype="text/event-stream")
 
 
 @app.get("/wait")
