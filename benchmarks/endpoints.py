@@ -17,6 +17,7 @@ class Endpoint:
         body: sent with POST; empty for a GET.
         content_type: of the body.
         bytes: of the response, where curves are over that.
+        encoding: that the client accepts.
     """
 
     name: str
@@ -25,6 +26,13 @@ class Endpoint:
     body: bytes = b""
     content_type: str = ""
     bytes: int = 0
+    encoding: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of the request, besides those of the client itself."""
+        found = {"Content-Type": self.content_type, "Accept-Encoding": self.encoding}
+        return {name: value for name, value in found.items() if value}
 
     @property
     def method(self) -> str:
@@ -49,6 +57,7 @@ UPLOAD = Endpoint(
 )
 CACHEABLE = Endpoint("cacheable page 8 kB", "/cacheable", b"</html>")
 
+COMPRESSED = Endpoint("Jinja page 8 kB, gzip", "/template", b"", encoding="gzip")
 STREAM = Endpoint("stream of 1 s", "/stream", b"data: 9")
 SIZES = tuple(
     Endpoint(f"{size:,} bytes", f"/bytes/{size}", b"x", bytes=size)
@@ -58,4 +67,4 @@ SIZES = tuple(
 # Most of their cost is Python's.
 DYNAMIC = (TINY, JSON, TEMPLATE, FORM)
 TABLE = (*DYNAMIC, STATIC, CACHEABLE, WAIT, UPLOAD)
-ENDPOINTS = (*TABLE, STREAM, *SIZES)
+ENDPOINTS = (*TABLE, COMPRESSED, STREAM, *SIZES)

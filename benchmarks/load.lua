@@ -1,6 +1,6 @@
 -- For wrk: a fixed number of requests, each with its response.
 --
--- Arguments: requests, connections, method, then content type and file of the body. The result is one
+-- Arguments: requests, connections, method, and the file of the body if there is one. The result is one
 -- line of JSON.
 
 local ffi = require("ffi")
@@ -11,8 +11,7 @@ function init(args)
     left, busy = tonumber(args[1]) + 1, tonumber(args[2])  -- wrk tries one without sending it
     wrk.method = args[3]
     if args[4] then
-        wrk.headers["Content-Type"] = args[4]
-        local file = io.open(args[5], "rb")
+        local file = io.open(args[4], "rb")
         wrk.body = file:read("*a")
         file:close()
     end

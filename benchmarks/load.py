@@ -59,13 +59,15 @@ def run(url: str, endpoint: Endpoint, connections: int, requests: int) -> Load:
         if endpoint.body:
             body.write(endpoint.body)
             body.flush()
-            arguments += [endpoint.content_type, body.name]
+            arguments.append(body.name)
+        headers = (f"--header={name}: {value}" for name, value in endpoint.headers.items())
         before = _children_cpu()
         done = subprocess.run(
             # One thread, since the servers need the CPUs as well. The duration is a limit.
             [
                 *("wrk", "--threads", "1", "--connections", str(connections)),
                 *("--duration", "60s", "--timeout", "10s", "--script", str(_SCRIPT)),
+                *headers,
                 *(url + endpoint.path, "--", *arguments),
             ],
             capture_output=True,
@@ -88,9 +90,9 @@ def check(port: int, mount: str, endpoint: Endpoint) -> None:
         OSError: there is no response.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    headers = {"Content-Type": endpoint.content_type} if endpoint.body else {}
+    path = mount + endpoint.path
     try:
-        connection.request(endpoint.method, mount + endpoint.path, endpoint.body or None, headers)
+        connection.request(endpoint.method, path, endpoint.body or None, endpoint.headers)
         with connection.getresponse() as response:
             body = response.read()
     except http.client.HTTPException as error:

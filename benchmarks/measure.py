@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,6 +12,9 @@ from benchmarks.endpoints import Endpoint
 from benchmarks.results import Footprint, Pair, Results, Sample, Series
 from benchmarks.stacks import Stack
 from tests.servers import NotServedError
+
+# In each round. On a busy machine, many short loads tell more than few long ones.
+_PAIRS = 4
 
 Say = Callable[[str], None]
 Make = Callable[[], Stack]
@@ -33,14 +36,14 @@ class Comparison:
     others: Sequence[Make]
     cells: Sequence[tuple[Endpoint, int]]
     minutes: float
-    seconds: float = 0.2
+    seconds: float = 0.1
 
 
 def compare(comparison: Comparison, series: Series, results: Results, say: Say) -> None:
     """Measure until each ratio is settled, or for as long as it may take.
 
     A round starts all servers anew, since the memory layout of a process makes it up to 15 % faster
-    or slower for as long as it lives. It has one pair for each ratio that is not settled yet.
+    or slower for as long as it lives. It has some pairs for each ratio that is not settled yet.
 
     Args:
         comparison: what.
@@ -66,13 +69,13 @@ def compare(comparison: Comparison, series: Series, results: Results, say: Say) 
             for cell, (index, other) in itertools.product(comparison.cells, others.items()):
                 if (index, cell) in left:
                     try:
-                        pair = _pair(number, cell, base, other, comparison.seconds)
+                        series.pairs += _pairs(number, cell, base, other, comparison.seconds)
                     except load.NoLoadError as error:
                         results.missing[f"{other.name}: {cell[0].name}, {cell[1]}"] = str(error)
                         left.remove((index, cell))
                         continue
-                    series.pairs.append(pair)
-                    found = series.ratio(other.name, pair.cell, Sample.cost, other.scale.workers)
+                    last = series.pairs[-1]
+                    found = series.ratio(other.name, last.cell, Sample.cost, last.other.workers)
                     if found and found.settled:
                         left.remove((index, cell))
         longest = max(longest, time.monotonic() - began)
@@ -105,12 +108,14 @@ def _started(
     return base, {index: stack for index, stack in started if stack}
 
 
-def _pair(
+def _pairs(
     number: int, cell: tuple[Endpoint, int], base: Stack, other: Stack, seconds: float
-) -> Pair:
-    pair = (base, other) if number % 2 else (other, base)
-    samples = {id(stack): stack.sample(*cell, seconds) for stack in pair}
-    return Pair(number, cell[0].name, cell[1], samples[id(base)], samples[id(other)])
+) -> Iterator[Pair]:
+    for turn in range(_PAIRS):
+        # ABBA: what changes steadily affects both.
+        pair = (base, other) if turn % 2 else (other, base)
+        samples = {id(stack): stack.sample(*cell, seconds) for stack in pair}
+        yield Pair(number, cell[0].name, cell[1], samples[id(base)], samples[id(other)])
 
 
 def footprint(make: Make) -> Footprint:

@@ -110,13 +110,18 @@ def _workers(series: Series) -> Iterable[str]:
 def _settings(series: Series) -> Iterable[str]:
     cells, base = series.cells(), series.pairs[0].base.stack
     yield f"## Settings: with to without ({base})"
-    yield "CPU for a request; then responses a second."
     heads = ("", *(f"{endpoint}, {connections}" for endpoint, connections in cells))
-    yield _ratios(series, cells, heads, lambda s: 1 / s.cost())
-    yield _ratios(series, cells, heads, lambda s: 1 / s.rate)
-    yield "Microseconds for a request, and responses a second:"
+    figures = {
+        "CPU for a request": Sample.cost,
+        "Responses a second": lambda sample: sample.rate,
+        "p99": _p99,
+    }
+    for what, of in figures.items():
+        yield f"{what}:"
+        yield _ratios(series, cells, heads, lambda sample, of=of: 1 / of(sample))
+    yield "Microseconds for a request; responses a second; p99 in milliseconds:"
     rows = (
-        [name, *(_cost_and_rate(series.samples(name, cell)) for cell in cells)]
+        [name, *(_all(series.samples(name, cell), figures.values()) for cell in cells)]
         for name in [base, *series.others()]
     )
     yield _table(heads, rows)
@@ -167,8 +172,8 @@ def _cost(samples: list[Sample]) -> str:
     return _median(samples, Sample.cost) + (f" ({_number(nginx)})" if nginx else "")
 
 
-def _cost_and_rate(samples: list[Sample]) -> str:
-    return f"{_median(samples, Sample.cost)}; {_median(samples, lambda s: s.rate)}"
+def _all(samples: list[Sample], figures: Iterable[Figure]) -> str:
+    return "; ".join(_median(samples, of) for of in figures)
 
 
 def _waking(samples: list[Sample]) -> str:

@@ -1,6 +1,7 @@
 """Results, and the file that keeps them."""
 
 import json
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -102,15 +103,18 @@ class Series:
         self, other: str, cell: tuple[str, int], of: Figure, workers: int = 0
     ) -> Ratio | None:
         """Of the base to another one, or None if that was not measured or there were errors."""
-        pairs = [
-            pair
-            for pair in self.pairs
-            if (pair.other.stack, pair.cell) == (other, cell) and workers in (0, pair.other.workers)
-        ]
-        clean = [pair for pair in pairs if not pair.base.errors + pair.other.errors]
-        if not clean or len(clean) < 0.9 * len(pairs):
+        rounds = defaultdict(list)
+        failed = 0
+        for pair in self.pairs:
+            if (pair.other.stack, pair.cell) == (other, cell) and workers in (
+                0,
+                pair.other.workers,
+            ):
+                failed += bool(pair.base.errors or pair.other.errors)
+                rounds[pair.round].append(of(pair.base) / of(pair.other))
+        if not rounds or failed > 0.1 * sum(map(len, rounds.values())):
             return None
-        return ratio([of(pair.base) / of(pair.other) for pair in clean])
+        return ratio([median(ratios) for ratios in rounds.values()])
 
     def samples(self, stack: str, cell: tuple[str, int], workers: int = 0) -> list[Sample]:
         """All of a server under one load."""
