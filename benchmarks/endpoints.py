@@ -57,6 +57,7 @@ UPLOAD = Endpoint(
 )
 CACHEABLE = Endpoint("cacheable page 8 kB", "/cacheable", b"</html>")
 
+SLOW = Endpoint("wait 200 ms", "/slow?seconds=0.2", b"Waited")
 COMPRESSED = Endpoint("Jinja page 8 kB, gzip", "/template", b"", encoding="gzip")
 STREAM = Endpoint("stream of 1 s", "/stream", b"data: 9")
 SIZES = tuple(
@@ -67,4 +68,4 @@ SIZES = tuple(
 # Most of their cost is Python's.
 DYNAMIC = (TINY, JSON, TEMPLATE, FORM)
 TABLE = (*DYNAMIC, STATIC, CACHEABLE, WAIT, UPLOAD)
-ENDPOINTS = (*TABLE, COMPRESSED, STREAM, *SIZES)
+ENDPOINTS = (*TABLE, SLOW, COMPRESSED, STREAM, *SIZES)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks import endpoints, load
 from benchmarks.endpoints import Endpoint
+from benchmarks.ratios import FEWEST
 from benchmarks.results import Footprint, Pair, Results, Sample, Series
 from benchmarks.stacks import Stack
 from tests.servers import NotServedError
@@ -30,6 +31,7 @@ class Comparison:
         cells: endpoints and numbers of connections.
         minutes: limit of the duration.
         seconds: duration of each load.
+        rounds: how many there are at least.
     """
 
     base: Make
@@ -37,6 +39,7 @@ class Comparison:
     cells: Sequence[tuple[Endpoint, int]]
     minutes: float
     seconds: float = 0.1
+    rounds: int = FEWEST
 
 
 def compare(comparison: Comparison, series: Series, results: Results, say: Say) -> None:
@@ -61,7 +64,7 @@ def compare(comparison: Comparison, series: Series, results: Results, say: Say) 
     total = len(left)
     for number in itertools.count():
         began = time.monotonic()
-        if not left or (number and began + longest > end):
+        if not left or (number >= comparison.rounds and began + longest > end):
             return
         with ExitStack() as block:
             base, others = _started(block, comparison, {index for index, _ in left}, results)

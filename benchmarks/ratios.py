@@ -7,9 +7,9 @@ from itertools import combinations_with_replacement
 from statistics import median
 
 PRECISION = 0.03
-# With fewer, an interval is often narrow by chance.
-_FEWEST = 8
-_FAR = 0.8
+FAR = 0.8
+# Rounds for any interval, and for a narrow one, which fewer often give by chance.
+FEWEST, FEWEST_PRECISE = 6, 8
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Ratio:
     def settled(self) -> bool:
         """Whether more rounds would tell nothing new: it is known to 3 %, or far from 1."""
         precise = self.high <= self.low * (1 + PRECISION) ** 2
-        return self.rounds >= _FEWEST and (precise or self.high < _FAR or self.low > 1 / _FAR)
+        far = self.high < FAR or self.low > 1 / FAR
+        return far or (precise and self.rounds >= FEWEST_PRECISE)
 
     @property
     def equal(self) -> bool:
