@@ -33,8 +33,13 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGHUP, lambda *_: None)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    needy = [item for item in items if item.get_closest_marker("docker")]
+    needy = {item for item in items if item.get_closest_marker("docker")}
+    for item in items:
+        # One process uses the engine, so that images are built once; the others share out the files.
+        group = "docker" if item in needy else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group)))
     if needy and (reason := engine_is_missing()):
         for item in needy:
             item.add_marker(pytest.mark.skip(reason=reason))
