@@ -3,6 +3,7 @@
 import shutil
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     needy = {item for item in items if item.get_closest_marker("docker")}
     for item in items:
-        # One process uses the engine, so that images are built once; the others share out the files.
+        # One process uses the engine, so that images are built once. The rest goes by file.
         group = "docker" if item in needy else item.path
         item.add_marker(pytest.mark.xdist_group(str(group)))
     if needy and (reason := engine_is_missing()):
@@ -98,20 +99,24 @@ def serve() -> Iterator[Serve]:
 def shared_site() -> Iterator[Serve]:
     """Start a site, or give the one that was started with the same knobs before."""
     sites: dict[tuple[Any, ...], Site | NotServedError] = {}
-    with ExitStack() as stack:
 
-        def started(kind: str, **options: Any) -> Site:
-            key = (kind, *options.items())
-            if key not in sites:
-                try:
-                    sites[key] = stack.enter_context(KINDS[kind](**options))
-                except NotServedError as error:
-                    sites[key] = error  # it takes a while, and would not be otherwise next time
-            if isinstance(sites[key], NotServedError):
-                raise sites[key]
-            return sites[key]
+    def started(kind: str, **options: Any) -> Site:
+        key = (kind, *options.items())
+        if key not in sites:
+            site = KINDS[kind](**options)
+            try:
+                sites[key] = site.__enter__()
+            except NotServedError as error:
+                sites[key] = error  # it takes a while, and would not be otherwise next time
+        if isinstance(sites[key], NotServedError):
+            raise sites[key]
+        return sites[key]
 
-        yield started
+    yield started
+    # At once, since each takes a second or more.
+    with ThreadPoolExecutor() as pool:
+        served = [site for site in sites.values() if isinstance(site, Site)]
+        list(pool.map(lambda site: site.clean_up(), served))
 
 
 @pytest.fixture(scope="session")
