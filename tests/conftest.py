@@ -1,5 +1,6 @@
 """The sites that tests share, and how a test gets one of its own."""
 
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -8,7 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from execnet.gateway_base import WorkerGateway
+from xdist.workermanage import NodeManager
 
 from tests.servers import (
     FOREIGN_APPS,
@@ -32,6 +36,20 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)
+    # pytest-xdist kills its processes ten seconds after an interruption: sites take longer to stop.
+    NodeManager.EXIT_TIMEOUT = 300
+    WorkerGateway._terminate_execution = _interrupt
+    # psutil takes a process for a child only if that started later, by a boot time that the kernel
+    # computes anew each time, and now and then a second off.
+    boot_time = psutil.boot_time()
+    psutil._pslinux.boot_time = lambda: boot_time
+
+
+def _interrupt(gateway: WorkerGateway) -> None:
+    gateway._execpool.trigger_shutdown()
+    if not gateway._execpool.waitall(1):
+        os.kill(os.getpid(), signal.SIGINT)
+        gateway._execpool.waitall(NodeManager.EXIT_TIMEOUT)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
