@@ -168,6 +168,7 @@ RUN groupadd --gid 10001 web && \
     find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
 
 COPY --from=source /bundle/nginx /etc/nginx/bundle
+COPY --from=source /bundle/deploy/defaults.env /etc/nginx/bundle/
 COPY --from=source /bundle/deploy/log_relay.pl /usr/local/bin/
 
 USER 10002:10001

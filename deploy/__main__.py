@@ -68,7 +68,8 @@ def _add_internal_commands(commands: argparse._SubParsersAction) -> None:
     """Commands of containers, uWSGI, `make` and rollouts. `--help` does not list them."""
     commands.add_parser("app", description="Run uWSGI in the app's container.")
     commands.add_parser("processes", description="Run the Procfile's processes in a container.")
-    commands.add_parser("health", description="Healthcheck of the app's container.")
+    health = commands.add_parser("health", description="Healthcheck of the app's container.")
+    health.add_argument("--master", action="store_true", help="whether uWSGI's master responds")
     commands.add_parser("promote", description="Make this instance live once it is healthy.")
     commands.add_parser("preflight", description="Load the apps, and publish their static files.")
     commands.add_parser("release", description="Run the release step.")
@@ -102,6 +103,8 @@ def _run(arguments: argparse.Namespace) -> int:
         case "health":
             from deploy.server import health, promotion
 
+            if arguments.master:
+                return health.check_master()
             status = health.check()
             if status == 0:
                 promotion.step_in(*promotion.here())

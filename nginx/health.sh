@@ -3,6 +3,10 @@
 # openssl for TLS. Usage: health.sh DIRECTORY, as for start.sh.
 set -euo pipefail
 
+source=$(dirname "$0")
+# shellcheck source=nginx/defaults.sh
+. "$source/defaults.sh"
+
 mount=${MOUNTS%%=*}
 name=${SERVER_NAMES%% *}
 name=${name:-localhost}

@@ -9,6 +9,8 @@ source=$(cd "$(dirname "$0")" && pwd)
 cd "$1"
 shift
 
+# shellcheck source=nginx/defaults.sh
+. "$source/defaults.sh"
 # shellcheck source=nginx/settings.sh
 . "$source/settings.sh"
 
@@ -25,9 +27,25 @@ cd nginx
 fill_in() {
     # shellcheck disable=SC2016  # names for envsubst, not for this shell
     envsubst '$LISTEN $SERVER_NAMES $MAX_BODY_SIZE $REQUEST_TIMEOUT $MOUNT $DEBUG_PASSWORD_FILE
+        $CONNECTION_LIFETIME
         $CLIENT_REQUESTS_AT_ONCE $CLIENT_REQUESTS_PER_SECOND $CACHE_SIZE $LISTEN_APP $LISTEN_TLS
         $TLS_CERTIFICATE $TLS_KEY $TLS_GROUPS $HTTPS_PORT_IN_URL $HSTS_SECONDS $LOG_FORMAT' <"$1.template" >"$2"
 }
+
+# CPUs that this machine or container may use. nginx's `auto` counts all, and each worker takes memory.
+usable_cpus() {
+    # The quota and its period, in cgroup 2 or in cgroup 1.
+    # shellcheck disable=SC2046  # two words
+    set -- $(cat /sys/fs/cgroup/cpu.max 2>/dev/null ||
+        cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.cfs_period_us 2>/dev/null)
+    cpus=$(nproc)
+    case ${1:-max} in
+    max | -1) ;;
+    *) if [ $((($1 + $2 - 1) / $2)) -lt "$cpus" ]; then cpus=$((($1 + $2 - 1) / $2)); fi ;;
+    esac
+    echo "$cpus"
+}
+echo "worker_processes $(usable_cpus);" >worker-processes.conf
 
 built=$(nginx -V 2>&1)
 brotli=$(echo "$built" | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p')/ngx_http_brotli_static_module.so

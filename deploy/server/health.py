@@ -25,6 +25,29 @@ def check() -> int:
     return 0
 
 
+def check_master() -> int:
+    """Liveness: whether uWSGI's master sends its stats; print a problem to standard error.
+
+    It also does while all threads are busy or stuck. Stuck workers are replaced by
+    ``deploy/worker/guard.py``.
+
+    Returns:
+        The exit status: 0 if it does, else 1.
+    """
+    path = Path(os.environ["RUN_DIR"], "sockets", f"{socket.gethostname()}.stats")
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(str(path))
+            if connection.recv(1):
+                return 0
+            reason = "closed"
+    except OSError as error:
+        reason = str(error)
+    print(f"uWSGI's master: no response ({reason})", file=sys.stderr)
+    return 1
+
+
 def problem(path: Path) -> str:
     """The problem of the instance behind a unix socket; empty if it is healthy."""
     for mount in mounts.parse(os.environ["MOUNTS"]):

@@ -125,7 +125,8 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
 
     workers = _whole_number(text, "WORKERS", 1, 1024) if text["WORKERS"] else usable_cpus()
     _whole_number(text, "THREADS", 1, 1024)
-    for name in ("REQUEST_TIMEOUT", "START_TIMEOUT", "PROCESSES_STOP_TIMEOUT"):
+    seconds = "REQUEST_TIMEOUT", "START_TIMEOUT", "PROCESSES_STOP_TIMEOUT", "CONNECTION_LIFETIME"
+    for name in seconds:
         _whole_number(text, name, 1, 86_400)
     for name in ("CLIENT_REQUESTS_AT_ONCE", "CLIENT_REQUESTS_PER_SECOND"):
         _whole_number(text, name, 0, 65_535)
