@@ -118,7 +118,8 @@ def _plan(
             every = endpoints.TABLE if arguments.long else _QUICK
             yield name, [Comparison(ours, others, cells(every), minutes)]
         elif name == "crowd":
-            yield name, [Comparison(ours, others, _CROWD, minutes, seconds=1)]
+            servers = [partial(kind, scale, place) for kind in peers if kind is not InProcess]
+            yield name, [Comparison(ours, servers, _CROWD, minutes, seconds=1)]
         elif name == "connections":
             many = [(endpoints.TINY, connections) for connections in _CONNECTIONS]
             yield name, [Comparison(ours, curves, many, minutes)]

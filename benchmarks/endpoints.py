@@ -58,6 +58,7 @@ UPLOAD = Endpoint(
 CACHEABLE = Endpoint("cacheable page 8 kB", "/cacheable", b"</html>")
 
 SLOW = Endpoint("wait 200 ms", "/slow?seconds=0.2", b"Waited")
+COMPUTE = Endpoint("compute", "/compute", b"333328333350000")
 COMPRESSED = Endpoint("Jinja page 8 kB, gzip", "/template", b"", encoding="gzip")
 STREAM = Endpoint("stream of 1 s", "/stream", b"data: 9")
 SIZES = tuple(
@@ -68,4 +69,4 @@ SIZES = tuple(
 # Most of their cost is Python's.
 DYNAMIC = (TINY, JSON, TEMPLATE, FORM)
 TABLE = (*DYNAMIC, STATIC, CACHEABLE, WAIT, UPLOAD)
-ENDPOINTS = (*TABLE, SLOW, COMPRESSED, STREAM, *SIZES)
+ENDPOINTS = (*TABLE, SLOW, COMPUTE, COMPRESSED, STREAM, *SIZES)

@@ -14,9 +14,6 @@ from benchmarks.results import Footprint, Pair, Results, Sample, Series
 from benchmarks.stacks import Stack
 from tests.servers import NotServedError
 
-# In each round. On a busy machine, many short loads tell more than few long ones.
-_PAIRS = 4
-
 Say = Callable[[str], None]
 Make = Callable[[], Stack]
 
@@ -46,7 +43,7 @@ def compare(comparison: Comparison, series: Series, results: Results, say: Say) 
     """Measure until each ratio is settled, or for as long as it may take.
 
     A round starts all servers anew, since the memory layout of a process makes it up to 15 % faster
-    or slower for as long as it lives. It has some pairs for each ratio that is not settled yet.
+    or slower for as long as it lives. It has two pairs for each ratio that is not settled yet.
 
     Args:
         comparison: what.
@@ -114,10 +111,9 @@ def _started(
 def _pairs(
     number: int, cell: tuple[Endpoint, int], base: Stack, other: Stack, seconds: float
 ) -> Iterator[Pair]:
-    for turn in range(_PAIRS):
-        # ABBA: what changes steadily affects both.
-        pair = (base, other) if turn % 2 else (other, base)
-        samples = {id(stack): stack.sample(*cell, seconds) for stack in pair}
+    # ABBA: what changes steadily affects both.
+    for order in ((base, other), (other, base)):
+        samples = {id(stack): stack.sample(*cell, seconds) for stack in order}
         yield Pair(number, cell[0].name, cell[1], samples[id(base)], samples[id(other)])
 
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import median
+from statistics import geometric_mean, median
 from typing import Self
 
 from benchmarks.ratios import Ratio, ratio
@@ -114,7 +114,7 @@ class Series:
                 rounds[pair.round].append(of(pair.base) / of(pair.other))
         if not rounds or failed > 0.1 * sum(map(len, rounds.values())):
             return None
-        return ratio([median(ratios) for ratios in rounds.values()])
+        return ratio([geometric_mean(ratios) for ratios in rounds.values()])
 
     def samples(self, stack: str, cell: tuple[str, int], workers: int = 0) -> list[Sample]:
         """All of a server under one load."""

@@ -63,7 +63,7 @@ def stream() -> Response:
             time.sleep(0.1)
             yield f"data: {number}\n\n"
 
-    return Response(pieces(), mimetype="text/event-stream")
+    return Response(pieces(), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
 @app.get("/wait")
@@ -71,6 +71,12 @@ def wait() -> Response:
     """A response after 20 ms of waiting, as for a database."""
     time.sleep(0.02)
     return Response("Waited\n", mimetype="text/plain")
+
+
+@app.get("/compute")
+def compute() -> Response:
+    """Some milliseconds of Python, which holds the interpreter."""
+    return Response(f"{sum(number * number for number in range(100_000))}\n", mimetype="text/plain")
 
 
 @app.route("/slow", methods=["GET", "POST"])
