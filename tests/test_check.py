@@ -210,6 +210,24 @@ def test_findings_are_machine_readable(bundle: Bundle) -> None:
     assert report["not_checked"]["containers"] == "there is no container engine"
 
 
+def test_a_rollout_learns_whether_there_is_a_release_step(bundle: Bundle) -> None:
+    def said(**knobs: str) -> dict[str, bool]:
+        done = subprocess.run(
+            [sys.executable, "-m", "deploy", "findings"],
+            cwd=bundle.folder,
+            env=bundle.site.environment | knobs,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return json.loads(done.stdout.splitlines()[0])
+
+    assert said() == {"release_step": False}
+    assert said(RELEASE_COMMAND="flask db upgrade") == {"release_step": True}
+    (bundle.folder / "Procfile").write_text("release: flask db upgrade\n")
+    assert said() == {"release_step": True}
+
+
 def test_help_lists_the_commands_that_people_type() -> None:
     command = [sys.executable, "-m", "deploy", "--help"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)

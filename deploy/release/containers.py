@@ -88,12 +88,27 @@ def ask_the_app(compose: Compose, image: str = "", *, load: bool = False) -> Ite
         image: the image; by default the one that Compose would start.
         load: whether to load the apps, too; a rollout does so in any case.
     """
+    yield from told(said_by_the_app(compose, image, load=load))
+
+
+def said_by_the_app(compose: Compose, image: str = "", *, load: bool = False) -> list[dict]:
+    """What ``starts.print_findings`` prints in such a container, with the same arguments."""
     command = ["python", "-m", "deploy", "findings", *(["--load"] if load else [])]
     try:
         said = compose.run("run", "--rm", "--no-deps", "-T", "app", *command, image=image)
     except DockerError:
-        return  # an older image without this command
-    for line in said.splitlines():
-        found = json.loads(line)
+        return []  # an older image without this command
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def told(said: list[dict]) -> Iterator[Finding]:
+    """The findings in it."""
+    for found in said:
         if found.get("id") in KINDS:  # an image of another version may have others
             yield Finding(found["id"], found["message"])
+
+
+def may_have_a_release_step(compose: Compose, said: list[dict]) -> bool:
+    """Whether to run the release step, which may also start what the app depends on."""
+    depends = compose.configuration["services"]["app"].get("depends_on")
+    return bool(depends) or {"release_step": False} not in said

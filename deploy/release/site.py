@@ -21,14 +21,23 @@ from typing import Any, Self
 from deploy.install import here
 from deploy.problems import Refusal
 from deploy.release import control
-from deploy.server import nginx, preflight, programs, promotion, starts, systemd, uwsgi
+from deploy.server import (
+    nginx,
+    preflight,
+    programs,
+    promotion,
+    release_step,
+    starts,
+    systemd,
+    uwsgi,
+)
 from deploy.server.processes import HOSTS_REPORT, Processes
 from deploy.settings import environment
 from deploy.settings import knobs as knobs_module
 from deploy.settings.knobs import PROJECT, Knobs
 
 # Seconds between two polls of a server that is starting.
-_POLL_INTERVAL = 0.05
+_POLL_INTERVAL = 0.02
 # Seconds before the exporter of metrics is started again.
 _PAUSE = 1
 
@@ -138,7 +147,8 @@ class Site:
         given = knobs.environment | {"START_TIMEOUT": str(start_timeout)}
         if await _tell("preflight", given, say, start_timeout + 10) == preflight.EACH:
             knobs.environment["LOAD_APPS"] = "each"
-        await _tell("release", knobs.environment, say, timeout)
+        if release_step.exists(knobs):
+            await _tell("release", knobs.environment, say, timeout)
 
         say("A new instance starts beside the old one")
         old, new = self._live, await self._start_app(knobs)

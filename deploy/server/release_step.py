@@ -8,6 +8,11 @@ from deploy.settings import environment, procfile
 from deploy.settings.knobs import Knobs
 
 
+def exists(knobs: Knobs) -> bool:
+    """Whether there is one."""
+    return bool(knobs.environment["RELEASE_COMMAND"] or knobs.procfile.get("release"))
+
+
 def become(knobs: Knobs) -> None:
     """Replace this process by the release step; return when there is none.
 

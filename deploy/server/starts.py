@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 
 from deploy.problems import Finding, Refusal, Severity
-from deploy.server import app_findings, data_dir, packages, run_dir, tls_files, uwsgi_ini
+from deploy.server import (
+    app_findings,
+    data_dir,
+    packages,
+    release_step,
+    run_dir,
+    tls_files,
+    uwsgi_ini,
+)
 from deploy.settings import findings as settings_findings
 from deploy.settings import knobs as knobs_module
 from deploy.settings.knobs import Knobs
@@ -53,7 +61,7 @@ def report(message: str) -> None:
 
 
 def print_findings(*, load: bool) -> int:
-    """Print the findings of the app's container, as one JSON object a line.
+    """Print the findings of the app's container, as one JSON object a line, and ``release_step``.
 
     Args:
         load: whether to load the apps, too.
@@ -68,6 +76,7 @@ def print_findings(*, load: bool) -> int:
         except Refusal as refusal:
             yield Finding("E001", str(refusal))
             return
+        print(json.dumps({"release_step": release_step.exists(here)}))
         yield from before_the_app(here)
         try:
             yield from run_dir.sockets(here)
