@@ -139,7 +139,7 @@ def _run(arguments: argparse.Namespace) -> int:
             for line in instances.recycle(promotion.here()[0], arguments.recycle):
                 print(line)
         case "metrics":
-            from deploy.server import exporter
+            from deploy.server.metrics import exporter
             from deploy.settings import knobs
 
             address, port, mounts = knobs.metrics()

@@ -7,12 +7,15 @@ use strict;
 use warnings;
 use Errno qw(EAGAIN EINTR);
 use Fcntl qw(F_GETFL F_SETFL O_NONBLOCK);
-use Socket qw(PF_UNIX SOCK_STREAM pack_sockaddr_un);
+use Socket qw(PF_UNIX SOCK_STREAM SOL_SOCKET SO_RCVTIMEO SO_SNDTIMEO pack_sockaddr_un);
 
 use constant F_SETPIPE_SZ => 1031;
 
 # Bytes held: some 250,000 requests.
 my $LIMIT = 16 * 1024**2;
+
+# Seconds between two looks at nginx's connections.
+my $INTERVAL = 5;
 
 my ($socket) = @ARGV;
 my ($held, $lost, $exporter, $open, $inside) = ('', 0, undef, 1, 0);
@@ -21,6 +24,7 @@ $SIG{$_} = 'IGNORE' for qw(HUP INT PIPE QUIT);
 my $ending = 0;
 $SIG{TERM} = sub { $ending = time + 2 };
 fcntl STDIN, F_SETPIPE_SZ, 1024**2;    # the most one may ask for: lines stay whole
+my $due = time + $INTERVAL;
 
 while ($open || length $held) {
     connect_to_exporter() if length $held && !$exporter;
@@ -32,6 +36,7 @@ while ($open || length $held) {
     next if $ready < 0;    # a signal
     $open = 0 if $ending && !vec $readable, fileno STDIN, 1;
     receive() if $open && vec $readable, fileno STDIN, 1;
+    count_connections() if time >= $due && $held =~ /(?:\A|\n)\z/ && !$inside;
     pass_on() if $exporter;
 }
 
@@ -58,6 +63,18 @@ sub receive {
         $held .= "lost $lost\n";
         $lost = 0;
     }
+}
+
+# What modes/metrics.conf responds. It waits briefly only: nginx may wait for its log to be read.
+sub count_connections {
+    $due = time + $INTERVAL;
+    socket my $nginx, PF_UNIX, SOCK_STREAM, 0 or return;
+    setsockopt $nginx, SOL_SOCKET, $_, pack 'l!l!', 0, 200_000 for SO_RCVTIMEO, SO_SNDTIMEO;
+    connect $nginx, pack_sockaddr_un('nginx/.connections') or return;
+    syswrite $nginx, "GET / HTTP/1.0\r\n\r\n" or return;
+    my $response = '';
+    1 while sysread $nginx, $response, 4096, length $response;
+    $held .= $1 if ($exporter || !length $held) && $response =~ /^(connections [\d ]+\n)\z/m;
 }
 
 sub pass_on {

@@ -277,6 +277,7 @@ case " $* " in
 *" -t "*) exec 9>/dev/null ;;  # test only
 *)
     if [ -n "$METRICS_PORT" ]; then
+        rm -f nginx/.connections  # of an nginx that was killed
         mkfifo nginx/metrics
         exec 9<>nginx/metrics  # without waiting for a reader
         "$source/metrics.pl" "$PWD/sockets/metrics" <nginx/metrics 9>&- &

@@ -7,6 +7,8 @@ import argparse
 import contextlib
 import functools
 import sys
+from dataclasses import replace
+from typing import Any
 
 from deploy.commands import status
 from deploy.problems import Refusal
@@ -25,7 +27,10 @@ def run(arguments: argparse.Namespace) -> int:
                 look = functools.partial(status.host, run_dir) if served_here else status.containers
                 with contextlib.suppress(KeyboardInterrupt):  # the end of --watch
                     status.show(
-                        functools.partial(look, with_stacks=arguments.stacks), arguments.output
+                        lambda: replace(
+                            look(with_stacks=arguments.stacks), exporter=_of_exporter()
+                        ),
+                        arguments.output,
                     )
             case "recycle":
                 status.recycle(arguments.worker, run_dir if served_here else None)
@@ -46,3 +51,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"deploy: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _of_exporter() -> dict[str, Any] | None:
+    """What the exporter of metrics knows, if METRICS_PORT is set."""
+    try:
+        address, port, _ = knobs.metrics()
+    except Refusal:
+        return None
+    return status.of_exporter(
+        f"http://{f'[{address}]' if ':' in address else address}:{port}/status.json"
+    )

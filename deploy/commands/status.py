@@ -3,10 +3,12 @@
 import json
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from deploy.problems import Refusal
 from deploy.release.docker import Compose, docker
@@ -17,7 +19,7 @@ from deploy.server.processes import CONTAINERS_REPORT, HOSTS_REPORT
 
 # Seconds between two looks of --watch.
 _PAUSE = 2
-_INSTANCES = "python", "-m", "deploy", "instances"
+INSTANCES = "python", "-m", "deploy", "instances"
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,13 @@ class Found:
         instances: all that run.
         problems: of the Procfile's processes, in lines.
         releases: for a rollback; None where there are none, without containers.
+        exporter: what the exporter of metrics knows; None if it does not run.
     """
 
     instances: list[Row]
     problems: str
     releases: list[str] | None
+    exporter: dict[str, Any] | None = None
 
 
 def host(run_dir: Path, *, with_stacks: bool) -> Found:
@@ -69,7 +73,7 @@ def containers(*, with_stacks: bool) -> Found:
     releases = Releases(compose)
     rows = []
     for container in compose.containers():
-        said = container.execute(*_INSTANCES, *(["--stacks"] if with_stacks else []))
+        said = container.execute(*INSTANCES, *(["--stacks"] if with_stacks else []))
         found = map(Instance.parse, said.splitlines())
         one = next((one for one in found if one.name == container.instance), None)
         state = container.health or container.state
@@ -79,6 +83,20 @@ def containers(*, with_stacks: bool) -> Found:
         for container in compose.containers("processes")
     )
     return Found(rows, "\n".join(filter(None, problems)), list(releases.all()))
+
+
+def of_exporter(url: str) -> dict[str, Any] | None:
+    """What the exporter of metrics knows: latency and the last errors.
+
+    Args:
+        url: of its /status.json.
+    """
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(url, timeout=5) as response:
+            return json.load(response)
+    except (OSError, ValueError):
+        return None
 
 
 def show(look: Callable[[], Found], output: str) -> None:
@@ -113,7 +131,7 @@ def recycle(number: int, run_dir: Path | None) -> None:
         for line in instances.recycle(run_dir / "sockets", number):
             print(line, flush=True)
     elif live := Compose().live():
-        docker("exec", live.id, *_INSTANCES, "--recycle", str(number), show=True)
+        docker("exec", live.id, *INSTANCES, "--recycle", str(number), show=True)
     else:
         raise Refusal("nothing is live here, so there is no worker to recycle.")
 
@@ -135,6 +153,8 @@ def _sections(all: Found, before: dict[str, tuple[float, int, float]]) -> Iterat
         ("INSTANCE", "MOUNT", "REQUESTS"),
         ((one.name, mount, str(n)) for one in found for mount, n in one.mounts.items()),
     )
+    if all.exporter:
+        yield from _of_requests(all.exporter)
     yield _table(
         ("INSTANCE", "WORKER", "PID", "STATE", "THREADS", "MEMORY", "AGE", "STARTS", "REQUESTS"),
         (
@@ -166,6 +186,39 @@ def _sections(all: Found, before: dict[str, tuple[float, int, float]]) -> Iterat
         yield all.problems.rstrip()
     if all.releases is not None:
         yield f"Releases: {' '.join(all.releases) or '(none)'}"
+    if not all.exporter:
+        yield "Latency and the last errors are not shown: the exporter (METRICS_PORT) does not run."
+
+
+def _of_requests(found: dict[str, Any]) -> Iterator[str]:
+    """The last minute by mount, and the last errors."""
+    classes, quantiles = found["recent"]["per_second"], found["recent"]["milliseconds"]
+    yield _table(
+        ("LAST MINUTE", "REQUESTS/S", *classes, *(f"{name} MS" for name in quantiles)),
+        (
+            (
+                "(outside)" if one["mount"] == "none" else one["mount"],
+                f"{sum(one['per_second'].values()):.1f}",
+                *(f"{value:.1f}" for value in one["per_second"].values()),
+                *("-" if ms is None else f"{ms:.0f}" for ms in one["milliseconds"].values()),
+            )
+            for one in found["mounts"]
+        ),
+    )
+    if errors := found["errors"]:
+        yield _table(
+            ("ERROR", "STATUS", "TOOK", "REQUEST", "ID"),
+            (
+                (
+                    f"{datetime.fromtimestamp(error['time']):%Y-%m-%d %H:%M:%S}",
+                    str(error["status"]),
+                    f"{error['seconds']:.3f} s",
+                    error["line"],
+                    error["id"],
+                )
+                for error in errors
+            ),
+        )
 
 
 def _summary(one: Instance | None) -> tuple[str, ...]:

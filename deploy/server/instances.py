@@ -167,15 +167,23 @@ def read_stats(path: Path) -> dict[str, Any]:
 
 
 def _instance(path: Path, live: bool, with_stacks: bool) -> Instance:
+    since = path.with_name("live.sock").lstat().st_mtime if live else None
     stats = read_stats(path.with_suffix(".stats"))
+    return from_stats(path.stem, stats, since, with_stacks=with_stacks)
+
+
+def from_stats(
+    name: str, stats: dict[str, Any], live_since: float | None, *, with_stacks: bool = False
+) -> Instance:
+    """An instance, from what its stats server responds."""
     mounts: dict[str, int] = {}
     for app in (app for worker in stats["workers"] for app in worker["apps"]):
         mount = app["mountpoint"] or "/"
         mounts[mount] = mounts.get(mount, 0) + app["requests"]
     return Instance(
-        name=path.stem,
-        live=live,
-        live_since=path.with_name("live.sock").lstat().st_mtime if live else None,
+        name=name,
+        live=live_since is not None,
+        live_since=live_since,
         queue=stats["sockets"][-1]["queue"],  # the first one is for healthchecks
         queue_limit=stats["sockets"][-1]["max_queue"],
         mounts=mounts,

@@ -19,7 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from deploy.server import data_dir, logs, programs, spool, uwsgi
+from deploy.server import data_dir, logs, process_states, programs, spool, uwsgi
+from deploy.server.process_states import ProcessState
 from deploy.settings import environment, procfile
 from deploy.settings.knobs import Knobs
 from deploy.settings.procfile import Process
@@ -82,6 +83,7 @@ class Processes:
     def start(self) -> None:
         """Start them; each waits until its predecessor of the same name has exited."""
         self._locks.mkdir(mode=0o750, exist_ok=True)
+        process_states.prune(self._locks, {slot.name for slot in self._slots})
         self._write()
         self._tasks = [asyncio.create_task(slot.run()) for slot in self._slots]
 
@@ -117,6 +119,7 @@ class _Slot:
         self._lock = knobs.run_dir / "processes" / f"{process.name}.lock"
         self._stop_timeout = int(knobs.environment["PROCESSES_STOP_TIMEOUT"])
         self._stop = asyncio.Event()
+        self._has_lock = False
         self.problem = f"{process.name} starts."
         self.ends = 0
         self._directory = knobs.app_dir
@@ -127,13 +130,20 @@ class _Slot:
         self._environment = uwsgi.variables(knobs, process.name) | own
         self._as_json = self._environment["LOG_FORMAT"] == "json"
 
+    @property
+    def name(self) -> str:
+        return self._process.name
+
     def stop(self) -> None:
         self._stop.set()
 
     async def run(self) -> None:
         with self._lock.open("a") as lock:
             if await self._is_locked(lock):
+                self._has_lock = True
+                self._write_state()
                 await self._keep_running(lock)
+                process_states.remove(self._process.name, self._lock.parent)
 
     async def _is_locked(self, lock: IO[str]) -> bool:
         while not self._stop.is_set():
@@ -205,7 +215,13 @@ class _Slot:
             self.problem = problem
             if problem:
                 _write(f"deploy: {problem}\n".encode())
+            if self._has_lock:
+                self._write_state()
             self._changed()
+
+    def _write_state(self) -> None:
+        state = ProcessState(self._process.name, not self.problem, self.ends)
+        state.write(self._lock.parent)
 
 
 class _Log(asyncio.Protocol):

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import subprocess
 from dataclasses import replace
 
 from deploy.problems import Refusal
@@ -70,7 +71,21 @@ def environment(knobs: Knobs, instance: str) -> dict[str, str]:
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True, mode=0o770)
         given["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+        (directory / "release").write_text(_release(knobs))
     return given
+
+
+def _release(knobs: Knobs) -> str:
+    """The release, as in Sentry; empty if there is none."""
+    if own := knobs.environment.get("SENTRY_RELEASE"):
+        return own
+    image = PROJECT / "deploy" / ".release"
+    if image.exists():
+        return image.read_text().strip()
+    command = ["git", "-C", str(knobs.app_dir), "rev-parse", "--short=12", "HEAD"]
+    with contextlib.suppress(OSError):  # no Git
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return ""
 
 
 def variables(knobs: Knobs, instance: str) -> dict[str, str]:

@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.servers import ComposeSite, Serve, Site, free_port, until
 
 _GATES = itertools.count()
-APP = Path(__file__).parent / "apps" / "measured.py"
+APPS = Path(__file__).parent / "apps"
+APP = APPS / "measured.py"
 
 
 class Measured:
@@ -32,10 +33,10 @@ class Measured:
             return False
 
     @contextmanager
-    def in_flight(self, query: str = "") -> Iterator[str]:
+    def in_flight(self, query: str = "", view: str = "wait") -> Iterator[str]:
         """A request that waits until the end of the block: its path."""
         name = f"gate-{next(_GATES)}"
-        path = f"/path/second/wait/{name}"
+        path = f"/path/second/{view}/{name}"
         with ThreadPoolExecutor(1) as client:
             response = client.submit(self.site.ask, path + query)
             try:
@@ -85,10 +86,10 @@ def measured_site(serve: Serve, kind: str = "host", **knobs: str | int) -> Measu
     port = free_port()
     mounts = "/path=measured:app /path/second=measured:app"
     settings = {"MOUNTS": mounts, "WORKERS": 2, "THREADS": 4, "METRICS_PORT": port} | knobs
-    return Measured(serve(kind, files=(APP,), **settings), port)
+    return Measured(serve(kind, files=(APP, APPS / "Procfile"), **settings), port)
 
 
 @pytest.fixture(scope="session")
 def measured(shared_site: Serve) -> Measured:
-    """A site for many tests. Do not break it."""
-    return measured_site(shared_site)
+    """A site for many tests, with a process beside it. Do not break it."""
+    return measured_site(shared_site, PROCESSES="sleeper=1")

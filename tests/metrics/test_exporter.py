@@ -233,6 +233,43 @@ def test_a_worker_that_has_ended_is_no_live_process_of_the_apps_metrics(serve: S
     measured.until(1, "alive")
 
 
+def test_open_streams_are_counted(measured: Measured) -> None:
+    name = "uwsgi_worker_streaming_cores"
+    with measured.in_flight():  # no stream
+        measured.until(1, "uwsgi_worker_busy_cores")
+        with measured.in_flight(view="stream"):
+            measured.until(1, name)
+            assert measured.value("uwsgi_worker_busy_cores") == 2
+        measured.until(0, name)
+
+
+def test_connections_of_clients_are_counted_also_while_they_send_nothing(
+    measured: Measured,
+) -> None:
+    def waiting() -> float:
+        return measured.value("nginx_connections_waiting")
+
+    with measured.site.client() as first, measured.site.client() as second:
+        for client in (first, second):
+            assert client.get("/path/second/").status_code == 200
+        until(lambda: waiting() >= 2, "two that wait")
+        assert measured.value("nginx_connections_active") >= 2
+    measured.until(0, "nginx_connections_waiting")
+
+
+def test_a_process_of_the_procfile_that_ends_is_counted_and_is_up_again(
+    measured: Measured,
+) -> None:
+    up, ends = "procfile_process_up", "procfile_process_ends_total"
+    measured.until(1, up, process="sleeper.1")
+    before = measured.value(ends, process="sleeper.1")
+    # Its shell has become the command.
+    sleeper = next(p for p in measured.site.processes() if p.cmdline() == ["sleep", "100000"])
+    sleeper.kill()
+    measured.until(before + 1, ends, process="sleeper.1")
+    measured.until(1, up, process="sleeper.1")
+
+
 def test_requests_are_counted_while_the_exporter_is_started_again(serve: Serve) -> None:
     measured = measured_site(serve)
     exporter = next(p for p in measured.site.processes() if "metrics" in p.cmdline())

@@ -55,6 +55,20 @@ def test_status_shows_what_a_thread_does_and_for_how_long_without_the_query(
         assert "secret" not in said + deploy(measured, "status", "--json").stdout
 
 
+def test_status_shows_latency_and_the_last_errors(measured: Measured) -> None:
+    response = measured.site.ask("/path/second/fail/order?token=secret")
+    assert response.status == 500
+    id = response.headers["X-Request-ID"]
+    said = until(lambda: (text := deploy(measured, "status").stdout) and id in text and text, id)
+    line = next(line for line in said.splitlines() if id in line)
+    assert "  500  " in line
+    assert "  GET /path/second/fail/order  " in line
+    assert "secret" not in said
+    assert "p50 MS  p95 MS  p99 MS" in said
+    exporter = json.loads(deploy(measured, "status", "--json").stdout)["exporter"]
+    assert exporter["errors"][0]["id"] == id
+
+
 def test_stacks_are_shown_without_ptrace(measured: Measured) -> None:
     with measured.in_flight():
         until(lambda: requests(measured), "a request")
@@ -89,7 +103,7 @@ def test_watch_prints_the_state_again_until_ctrl_c(measured: Measured) -> None:
         text=True,
     ) as watch:
         seen = ""
-        while "REQUESTS/S" not in seen:
+        while "BACKLOG LIMIT" not in seen:
             line = watch.stdout.readline()
             assert line, seen
             seen += line

@@ -1,43 +1,25 @@
-"""A real browser, Debian's Chromium, does what a person does with the debugger's page.
+"""A real browser, Debian's Chromium, does what a person does with the debugger's page."""
 
-The pictures it takes of that are kept in the folder that ARTEFACTS names, or in `.run/pictures`.
-"""
-
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import trustme
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.servers import PROJECT, Site, free_port
+from tests.browser import chromium, needs_chromium, picture
+from tests.servers import Site, free_port
 
 PIN = "3141-5926-5358-9793-2384-62643"
 NAME = "staging.example.com"
-CHROMIUM = shutil.which("chromium")
-PICTURES = Path(os.environ.get("ARTEFACTS", PROJECT / ".run" / "pictures"))
 
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="install Debian's package chromium")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    flags = [
-        f"--host-resolver-rules=MAP {NAME} 127.0.0.1",
-        "--no-sandbox",  # it does not run as root with one, and opens only this site
-        # What it would like to ask its maker's servers.
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-    ]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags, timeout=180_000)
-        expect.set_options(timeout=60_000)
+    with chromium(f"--host-resolver-rules=MAP {NAME} 127.0.0.1") as browser:
         yield browser
-        browser.close()
 
 
 KNOBS = {
@@ -52,11 +34,6 @@ KNOBS = {
 @pytest.fixture
 def staging(kind: str, shared_site: Callable[..., Site]) -> Site:
     return shared_site(kind, **KNOBS)
-
-
-def picture(page: Page, name: str) -> None:
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=PICTURES / f"{name}.png")
 
 
 def look_into_the_last_frame(page: Page, origin: str, name: str) -> None:

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from flask import Flask, abort
@@ -35,6 +36,19 @@ def wait(name: str) -> str:
     while not Path(os.environ["DATA_DIR"], name).exists():
         time.sleep(0.02)
     return ""
+
+
+@app.get("/fail/<path:name>")
+def fail(name: str) -> None:
+    abort(500)
+
+
+@app.get("/stream/<name>")
+def stream(name: str) -> Iterator[str]:
+    """One chunk, and the next one when there is a file of this name."""
+    yield "first"
+    wait(name)
+    yield "last"
 
 
 @app.get("/hold")
