@@ -119,6 +119,24 @@ ENTRYPOINT ["python3", "-m", "deploy", "lock"]
 HEALTHCHECK NONE
 
 
+# --- py-spy, which `python -m deploy profile` runs beside the app's container ---
+# As root, since only root gets a capability.
+FROM python AS profile
+
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    apt-get update && apt-get install --yes --no-install-recommends python3-venv
+
+WORKDIR /bundle
+COPY deploy/__init__.py deploy/problems.py deploy/defaults.env deploy/
+COPY deploy/settings deploy/settings
+COPY deploy/install deploy/install
+COPY deploy/requirements deploy/requirements
+RUN python3 -m deploy.install tool py-spy .app && \
+    find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
+HEALTHCHECK NONE
+
+
 # --- The app ---
 FROM python AS app
 

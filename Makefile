@@ -86,7 +86,7 @@ lock:    ## pin the app's requirements.in in requirements.txt, with hashes; ARGS
 .PHONY: lock-bundle
 lock-bundle: $(DEV)    ## pin what the bundle, the sample and the benchmarks require; ARGS=--upgrade
 	$(LOCK) --output-file yourapplication/requirements.txt yourapplication/requirements.in
-	for name in bundle build uv poetry dev; do \
+	for name in bundle build uv poetry py-spy dev; do \
 		$(LOCK) --output-file $(LOCKS)/$$name.txt $(LOCKS)/$$name.in || exit; done
 	$(LOCK) --output-file benchmarks/requirements.txt benchmarks/requirements.in
 

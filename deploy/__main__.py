@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+from pathlib import Path
 
 from deploy.problems import Refusal
 
@@ -61,6 +62,15 @@ def _add_commands(commands: argparse._SubParsersAction) -> None:
         )
     recycle = commands.add_parser("recycle", help="replace workers gracefully, one after the other")
     recycle.add_argument("worker", nargs="?", type=int, default=0, help="by default, all")
+    profile = commands.add_parser("profile", help="write a flame graph of a worker while it serves")
+    profile.add_argument("worker", nargs="?", type=int, default=0, help="by default, the busiest")
+    for name, default, text in (
+        ("seconds", 10, "how long to look"),
+        ("output", Path("flame.svg"), "the file"),
+    ):
+        profile.add_argument(
+            f"--{name}", type=type(default), default=default, help=f"{text} (default: %(default)s)"
+        )
     commands.add_parser("certificate", help="make a self-signed certificate in secrets/")
 
 
@@ -147,8 +157,6 @@ def _run(arguments: argparse.Namespace) -> int:
                 address, _, port = arguments.listen.rpartition(":")
             exporter.run(address, int(port), knobs.run_dir(), mounts)
         case "compress":
-            from pathlib import Path
-
             from deploy.server import static
 
             static.compress(Path(arguments.directory))
@@ -164,7 +172,7 @@ def _run(arguments: argparse.Namespace) -> int:
             from deploy.settings import knobs
 
             return lock.run(knobs.app_dir(), arguments.options)
-        case "rollout" | "rollback" | "status" | "recycle":
+        case "rollout" | "rollback" | "status" | "recycle" | "profile":
             from deploy.commands import operate
 
             return operate.run(arguments)
@@ -209,8 +217,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
             certificate.make(found, knobs.PROJECT / "secrets")
         case "render":
-            from pathlib import Path
-
             from deploy.server import nginx
 
             nginx.test(found, Path(arguments.directory))

@@ -17,10 +17,12 @@ from tests.servers import KNOBS, HostSite, Serve, until
 def test_it_says_where_it_serves_once_it_really_does(serve: Serve) -> None:
     mounts = "/path=yourapplication:app /a/b=yourapplication:create_app()"
     site = serve("host", MOUNTS=mounts)
-    said = until(lambda: "/a/b/" in site.logs() and site.logs(), "the address")
+    said = until(lambda: "stop with Ctrl-C\n" in site.logs() and site.logs(), "the last line")
     for mount, target in (word.split("=") for word in mounts.split()):
         assert f"Serving {target} at http://localhost:{site.port}{mount}/\n" in said
         assert site.ask(f"{mount}/").status == 200
+    assert f"\n  Data:      {site.folder / 'instance'}\n" in said
+    assert "\n  Status:    python3 -m deploy status\n" in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

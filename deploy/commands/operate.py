@@ -1,4 +1,4 @@
-"""``rollout``, ``rollback``, ``status`` and ``recycle``.
+"""``rollout``, ``rollback``, ``status``, ``recycle`` and ``profile``.
 
 They apply to a ``serve`` on this machine (with systemd, too) if there is one, else to Compose.
 """
@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from deploy.commands import status
+from deploy.commands import profile, status
 from deploy.problems import Refusal
 from deploy.release import control, rollout
 from deploy.release.docker import DockerError
@@ -34,6 +34,13 @@ def run(arguments: argparse.Namespace) -> int:
                     )
             case "recycle":
                 status.recycle(arguments.worker, run_dir if served_here else None)
+            case "profile":
+                profile.run(
+                    run_dir if served_here else None,
+                    arguments.worker,
+                    arguments.seconds,
+                    arguments.output,
+                )
             case "rollback" if served_here:
                 raise Refusal(
                     "`serve` serves this checkout; check out the previous release (git checkout"
@@ -59,6 +66,5 @@ def _of_exporter() -> dict[str, Any] | None:
         address, port, _ = knobs.metrics()
     except Refusal:
         return None
-    return status.of_exporter(
-        f"http://{f'[{address}]' if ':' in address else address}:{port}/status.json"
-    )
+    host = f"[{address}]" if ":" in address else address
+    return status.of_exporter(f"http://{host}:{port}/status.json")

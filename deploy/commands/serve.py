@@ -5,8 +5,10 @@ This module prepares RUN_DIR; ``site`` runs the two programs.
 
 import asyncio
 import http.client
+import os
 import signal
 import sys
+from collections.abc import Iterator
 
 from deploy.install import here
 from deploy.release.site import Site
@@ -59,11 +61,29 @@ async def _serve(knobs: Knobs, nginx_environment: dict[str, str]) -> int:
                 # One write, also with PYTHONUNBUFFERED: the app may be printing.
                 line = f"Serving {mount.target} at {_address(knobs)}{mount.prefix}/\n"
                 print(line, end="", flush=True)
+            if os.environ["LOG_FORMAT"] == "text":
+                print("".join(f"{line}\n" for line in _summary(knobs)), end="", flush=True)
             await site.serve()
     if site.asked_to_stop:
         return 0
     print("deploy: one of the servers ended; the reason is above.", file=sys.stderr)
     return 1
+
+
+def _summary(knobs: Knobs) -> Iterator[str]:
+    """What runs where, for a person."""
+    given = knobs.environment
+    yield f"  Workers:   {knobs.workers} of {given['THREADS']} threads each"
+    if knobs.processes:
+        yield f"  Processes: {' '.join(process.name for process in knobs.processes)}"
+    yield f"  Data:      {knobs.data_dir}"
+    if knobs.metrics_port:
+        address = given["METRICS_ADDRESS"]
+        host = f"[{address}]" if ":" in address else address
+        yield f"  Status:    http://{host}:{knobs.metrics_port}/"
+    else:
+        yield "  Status:    python3 -m deploy status"
+    yield "  New code:  python3 -m deploy rollout; stop with Ctrl-C"
 
 
 def _is_up(knobs: Knobs) -> bool:

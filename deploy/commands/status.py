@@ -19,6 +19,8 @@ from deploy.server.processes import CONTAINERS_REPORT, HOSTS_REPORT
 
 # Seconds between two looks of --watch.
 _PAUSE = 2
+# Errors that are shown; --json has all that the exporter keeps.
+_ERRORS = 5
 INSTANCES = "python", "-m", "deploy", "instances"
 
 
@@ -154,7 +156,7 @@ def _sections(all: Found, before: dict[str, tuple[float, int, float]]) -> Iterat
         ((one.name, mount, str(n)) for one in found for mount, n in one.mounts.items()),
     )
     if all.exporter:
-        yield from _of_requests(all.exporter)
+        yield _last_minute(all.exporter)
     yield _table(
         ("INSTANCE", "WORKER", "PID", "STATE", "THREADS", "MEMORY", "AGE", "STARTS", "REQUESTS"),
         (
@@ -178,6 +180,8 @@ def _sections(all: Found, before: dict[str, tuple[float, int, float]]) -> Iterat
     ]  # fmt: skip
     if requests:
         yield _table(("INSTANCE", "WORKER", "THREAD", "FOR", "REQUEST", "ID"), requests)
+    if all.exporter and all.exporter["errors"]:
+        yield _errors(all.exporter["errors"][:_ERRORS])
     for one in found:
         for worker in one.workers:
             if worker.stacks:
@@ -190,10 +194,10 @@ def _sections(all: Found, before: dict[str, tuple[float, int, float]]) -> Iterat
         yield "Latency and the last errors are not shown: the exporter (METRICS_PORT) does not run."
 
 
-def _of_requests(found: dict[str, Any]) -> Iterator[str]:
-    """The last minute by mount, and the last errors."""
+def _last_minute(found: dict[str, Any]) -> str:
+    """Requests by mount, from the exporter's state."""
     classes, quantiles = found["recent"]["per_second"], found["recent"]["milliseconds"]
-    yield _table(
+    return _table(
         ("LAST MINUTE", "REQUESTS/S", *classes, *(f"{name} MS" for name in quantiles)),
         (
             (
@@ -205,20 +209,22 @@ def _of_requests(found: dict[str, Any]) -> Iterator[str]:
             for one in found["mounts"]
         ),
     )
-    if errors := found["errors"]:
-        yield _table(
-            ("ERROR", "STATUS", "TOOK", "REQUEST", "ID"),
+
+
+def _errors(found: list[dict[str, Any]]) -> str:
+    return _table(
+        ("ERROR", "STATUS", "TOOK", "REQUEST", "ID"),
+        (
             (
-                (
-                    f"{datetime.fromtimestamp(error['time']):%Y-%m-%d %H:%M:%S}",
-                    str(error["status"]),
-                    f"{error['seconds']:.3f} s",
-                    error["line"],
-                    error["id"],
-                )
-                for error in errors
-            ),
-        )
+                f"{datetime.fromtimestamp(error['time']):%Y-%m-%d %H:%M:%S}",
+                str(error["status"]),
+                f"{error['seconds']:.3f} s",
+                error["line"],
+                error["id"],
+            )
+            for error in found
+        ),
+    )
 
 
 def _summary(one: Instance | None) -> tuple[str, ...]:

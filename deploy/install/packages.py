@@ -144,7 +144,7 @@ def tool(name: str, tools: Path) -> Path:
     directory = tools / name
     directory.parent.mkdir(exist_ok=True)
     if not (directory / "complete").exists():
-        _say(f"Installing {name}, which reads {name}.lock, into an environment of its own ...")
+        _say(f"Installing {name} into an environment of its own ...")
         subprocess.run([sys.executable, "-m", "venv", "--clear", directory], check=True)
         lock = _LOCKED / f"{name}.txt"
         _run(directory / "bin" / "python", "install", "--require-hashes", "--requirement", lock)

@@ -44,7 +44,8 @@ def prune(directory: Path, names: set[str]) -> None:
 def read_all(directory: Path) -> Iterator[ProcessState]:
     """The states, by name. Without a process that holds its lock, one is down: it was killed."""
     for path in sorted(directory.glob("*.state")):
-        with contextlib.suppress(OSError, ValueError):  # it has just been removed
+        # It has just been removed, or is that of another release.
+        with contextlib.suppress(OSError, ValueError, TypeError):
             state = ProcessState(**json.loads(path.read_text()))
             yield state if _is_locked(path.with_suffix(".lock")) else replace(state, up=False)
 

@@ -1,18 +1,24 @@
 """Sites with an exporter of metrics."""
 
+import http.client
 import itertools
+import subprocess
+import sys
+import threading
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from xml.etree import ElementTree
 
-import httpx
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers import ComposeSite, Serve, Site, free_port, until
 
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _GATES = itertools.count()
 APPS = Path(__file__).parent / "apps"
 APP = APPS / "measured.py"
@@ -29,7 +35,7 @@ class Measured:
     def _is_up(self) -> bool:
         try:
             return self.value("uwsgi_up") == 1
-        except httpx.HTTPError:
+        except (OSError, http.client.HTTPException):
             return False
 
     @contextmanager
@@ -51,10 +57,53 @@ class Measured:
         else:
             (self.site.folder / "instance" / gate).touch()
 
+    def deploy(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Type `python -m deploy ...` in the site's folder."""
+        return subprocess.run(
+            [sys.executable, "-m", "deploy", *words],
+            cwd=self.site.folder,
+            env=self.site.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Requests that keep all workers computing until the end of the block."""
+        over = threading.Event()
+
+        def client(_: int) -> None:
+            while not over.is_set():
+                assert self.site.ask("/path/second/busy").status == 200
+
+        with ThreadPoolExecutor(4) as clients:
+            done = clients.map(client, range(4))
+            try:
+                yield
+            finally:
+                over.set()
+            list(done)
+
+    def flame_graph(self, graph: Path) -> set[str]:
+        """The functions in a flame graph of a worker that computes."""
+        words = "profile", "--seconds", "2", "--output", str(graph)
+        # The first time, py-spy is installed.
+        done = self.deploy(*words)
+        assert not done.returncode or " was idle for 2 seconds; " in done.stderr, done.stderr
+        with self.busy():
+            done = self.deploy(*words)
+        assert done.returncode == 0, done.stderr
+        assert f"{graph} has the flame graph of worker " in done.stdout
+        titles = ElementTree.parse(graph).iter("{http://www.w3.org/2000/svg}title")
+        return {title.text.partition(" (")[0] for title in titles}
+
     def families(self) -> list[Metric]:
         """One scrape."""
-        response = httpx.get(f"{self.url}/metrics", timeout=60, trust_env=False)
-        return list(text_string_to_metric_families(response.text))
+        # Not httpx, which reads all certificates of this machine for each client.
+        with _DIRECT.open(f"{self.url}/metrics", timeout=60) as response:
+            return list(text_string_to_metric_families(response.read().decode()))
 
     def value(self, name: str, /, **labels: str) -> float:
         """The sum of the samples of this name that have these labels."""
@@ -92,4 +141,5 @@ def measured_site(serve: Serve, kind: str = "host", **knobs: str | int) -> Measu
 @pytest.fixture(scope="session")
 def measured(shared_site: Serve) -> Measured:
     """A site for many tests, with a process beside it. Do not break it."""
-    return measured_site(shared_site, PROCESSES="sleeper=1")
+    # A long timeout, for requests that wait for a command on a busy machine.
+    return measured_site(shared_site, PROCESSES="sleeper=1", REQUEST_TIMEOUT=600)

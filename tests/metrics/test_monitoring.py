@@ -4,8 +4,10 @@ import itertools
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -126,6 +128,14 @@ class Monitored(Measured):
         except httpx.HTTPError:
             return False
 
+    def tell(self, line: str) -> None:
+        """Send the exporter a line, as nginx's container does."""
+        script = (
+            "import socket, sys; s = socket.socket(socket.AF_UNIX);"
+            "s.connect('/run/web/sockets/metrics'); s.sendall(sys.argv[1].encode() + b'\\n')"
+        )
+        self.site.compose("exec", "-T", "app", "python", "-c", script, line)
+
     def fires(self, alert: str) -> bool:
         return bool(self.query(f'ALERTS{{alertname="{alert}",alertstate="firing"}}'))
 
@@ -147,6 +157,8 @@ def monitored() -> Iterator[Monitored]:
         assert site.ask("/path/second/").status == 200
         found = Monitored(site, port, prometheus)
         until(found.is_scraped, "a scrape by Prometheus", 120)
+        # Early, since the alert waits for a minute.
+        found.tell(f"certificate {int(time.time()) + 86400}")
         yield found
 
 
@@ -217,6 +229,30 @@ def test_the_exporter_and_prometheus_are_reached_from_this_machine_only(
         assert found["HostConfig"]["CapDrop"] == ["ALL"]
 
 
+def test_a_flame_graph_of_a_container_needs_no_capability_of_its_own(
+    monitored: Monitored, tmp_path: Path
+) -> None:
+    assert {"busy", "Flask.__call__"} <= monitored.flame_graph(tmp_path / "flame.svg")
+    (container,) = monitored.site.containers("app")
+    inspect = ["docker", "container", "inspect", "--format", "{{json .HostConfig}}", container]
+    found = json.loads(subprocess.run(inspect, capture_output=True, check=True).stdout)
+    assert (found["CapAdd"], found["CapDrop"], found["PidMode"]) == (None, ["ALL"], "")
+
+
+def test_timeouts_crashes_and_what_is_not_counted_fire_their_alerts(monitored: Monitored) -> None:
+    for alert in ("RequestTimeouts", "WorkersCrash", "RequestsNotCounted"):
+        assert not monitored.fires(alert)
+    # An app may respond with 504 by itself: a timeout here would take ten minutes.
+    assert monitored.site.ask("/path/second/status/504").status == 504
+    monitored.tell("lost 5")
+    worker = ""
+    for _ in range(5):
+        worker = until(lambda worker=worker: _another(monitored.site, worker), "another worker")
+        monitored.site.compose("exec", "-T", "app", "sh", "-c", f"kill -KILL {worker}")
+    for alert in ("RequestTimeouts", "WorkersCrash", "RequestsNotCounted", "CertificateExpires"):
+        until(lambda alert=alert: monitored.fires(alert), alert, 180)
+
+
 # Last: nothing is as usual afterwards.
 def test_the_backlogs_alert_fires_before_the_first_503(monitored: Monitored) -> None:
     site = monitored.site
@@ -240,3 +276,9 @@ def test_the_backlogs_alert_fires_before_the_first_503(monitored: Monitored) -> 
 def _is_told(site: ComposeSite) -> bool:
     query = "amtool", "--alertmanager.url=http://127.0.0.1:9093", "alert", "query"
     return "BacklogFilling" in site.compose("exec", "-T", "alertmanager", *query).stdout
+
+
+def _another(site: ComposeSite, worker: str) -> str:
+    """The worker that responds, if it is not this one."""
+    response = site.ask("/path/second/")
+    return response.text if response.status == 200 and response.text != worker else ""

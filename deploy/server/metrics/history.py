@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from deploy.server.instances import Instance
@@ -66,17 +66,22 @@ class Window:
         """Requests a second."""
         return sum(self.durations(mounts, status)) / self.seconds if self.seconds else 0.0
 
-    def milliseconds(self, quantile: float, *mounts: str) -> float | None:
-        """A quantile of the durations, as Prometheus estimates it; None without requests."""
-        counts = self.durations(mounts)
-        rank, below, lower = quantile * sum(counts), 0, 0
-        if not rank:
-            return None
-        for upper, count in zip(BOUNDS, counts, strict=False):
-            if below + count >= rank:
-                return lower + (upper - lower) * (rank - below) / count
-            below, lower = below + count, upper
-        return float(lower)
+
+def quantile(share: float, durations: Sequence[int]) -> float | None:
+    """A quantile in milliseconds, as Prometheus estimates it; None without requests.
+
+    Args:
+        share: 0.5 for the median.
+        durations: requests by duration.
+    """
+    rank, below, lower = share * sum(durations), 0, 0
+    if not rank:
+        return None
+    for upper, count in zip(BOUNDS, durations, strict=False):
+        if below + count >= rank:
+            return lower + (upper - lower) * (rank - below) / count
+        below, lower = below + count, upper
+    return float(lower)
 
 
 def _columns(rows: Iterable[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:

@@ -27,6 +27,8 @@ _COLOURS = {"2xx": "green", "3xx": "blue", "4xx": "amber", "5xx": "red"}
 _EXPIRES = 14
 # Columns with paths and the like, which are broken into lines.
 _WIDE = {"Request", "Mount"}
+# Errors that are shown; programs get all that are kept.
+_ERRORS = 8
 
 
 def page(state: State, windows: Sequence[Window]) -> str:
@@ -58,9 +60,9 @@ def page(state: State, windows: Sequence[Window]) -> str:
 
 def _tiles(state: State) -> Iterable[str]:
     recent, live = state.recent, state.live
-    yield _tile("Requests a second", number(sum(recent.per_second.values())))
+    yield _tile("Requests/s", number(sum(recent.per_second.values())))
     failed = recent.per_second["5xx"]
-    yield _tile("5xx a second", number(failed), alarm=failed > 0)
+    yield _tile("5xx/s", number(failed), alarm=failed > 0)
     yield _tile("p95", number(recent.milliseconds["p95"], " ms"))
     if live:
         busy = sum(len(worker.requests) for worker in live.workers)
@@ -129,7 +131,10 @@ def _tables(state: State) -> Iterable[str]:
     yield _table(
         "Last errors",
         ("Time (UTC)", "Status", "Took", "Request", "ID"),
-        ((_time(e.time), str(e.status), f"{e.seconds:.3f} s", e.line, e.id) for e in state.errors),
+        (
+            (_time(e.time), str(e.status), f"{e.seconds:.3f} s", e.line, e.id)
+            for e in state.errors[:_ERRORS]
+        ),
         empty="None since the exporter was started.",
     )
     yield _table(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from deploy.server.instances import Instance
-from deploy.server.metrics.history import CLASSES, History, Window
+from deploy.server.metrics.history import CLASSES, History, Window, quantile
 from deploy.server.metrics.requests import Error, Requests
 from deploy.server.process_states import ProcessState
 
@@ -70,7 +70,5 @@ def recent(mount: str, requests: Requests, history: History) -> Recent:
 
 def quantiles(window: Window | None, *mounts: str) -> dict[str, float | None]:
     """By their names."""
-    return {
-        name: window.milliseconds(quantile, *mounts) if window else None
-        for name, quantile in _QUANTILES.items()
-    }
+    durations = window.durations(mounts) if window else []
+    return {name: quantile(share, durations) for name, share in _QUANTILES.items()}

@@ -112,9 +112,10 @@ class Instances:
         yield InfoMetricFamily(
             "uwsgi_live_instance", "The instance that is live.", {"name": self.live}
         )
-        yield GaugeMetricFamily(
-            "uwsgi_live_since_seconds", "When it went live (Unix time).", self.live_since
-        )
+        if self.live_since:
+            yield GaugeMetricFamily(
+                "uwsgi_live_since_seconds", "When it went live (Unix time).", self.live_since
+            )
         for name, (metric, text) in _COUNTERS.items():
             found = {key[1:]: n for key, n in self.totals.items() if key[0] == name}
             yield counter(f"uwsgi_worker_{metric}", text, ("worker_id",), found)

@@ -51,6 +51,15 @@ def stream(name: str) -> Iterator[str]:
     yield "last"
 
 
+@app.get("/busy")
+def busy() -> str:
+    """Half a second of computing."""
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        pass
+    return ""
+
+
 @app.get("/hold")
 def hold() -> str:
     """Without releasing the interpreter."""
