@@ -294,8 +294,8 @@ def test_autoscaling_asks_for_metrics_that_exist() -> None:
     query = (KUBERNETES / "autoscaling" / "keda" / "scaled-object.yml").read_text()
     names = set(re.findall(r"\b(?:uwsgi|nginx)_\w+", query))
     assert names == {"uwsgi_worker_busy_cores", "uwsgi_listen_queue_length"}
-    exporter = (PROJECT / "deploy" / "server" / "exporter.py").read_text()
-    assert '"uwsgi_worker_busy_cores"' in exporter
+    exporter = (PROJECT / "deploy" / "server" / "metrics" / "workers.py").read_text()
+    assert '("busy_cores", "Threads that have a request."' in exporter
     assert '("listen_queue_length", backlog' in exporter
 
 
