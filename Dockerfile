@@ -167,7 +167,7 @@ USER 10001:10001
 ENV PATH=/venv/bin:$PATH RUN_DIR=/run/web HOME=/app/instance
 # SIGTERM, Docker's default, is a graceful shutdown: see uwsgi.ini.
 CMD ["python", "-m", "deploy", "app"]
-HEALTHCHECK --interval=10s --timeout=15s --start-period=240s --start-interval=500ms \
+HEALTHCHECK --interval=10s --timeout=15s --start-period=240s --start-interval=0.5s \
     CMD ["python", "-m", "deploy", "health"]
 
 
@@ -196,7 +196,7 @@ EXPOSE 8080 8443
 # Graceful shutdown. On SIGTERM, nginx drops in-flight requests.
 STOPSIGNAL SIGQUIT
 CMD ["log_relay.pl", "/etc/nginx/bundle/start.sh", "/run/web"]
-HEALTHCHECK --interval=10s --timeout=15s --start-period=60s --start-interval=500ms \
+HEALTHCHECK --interval=10s --timeout=15s --start-period=60s --start-interval=0.5s \
     CMD ["/etc/nginx/bundle/health.sh", "/run/web"]
 
 
@@ -244,7 +244,7 @@ USER 10003:10003
 # Fast shutdown. On SIGTERM, PostgreSQL waits for all clients to disconnect.
 STOPSIGNAL SIGINT
 CMD ["postgres.sh"]
-HEALTHCHECK --interval=10s --timeout=10s --start-period=120s --start-interval=500ms \
+HEALTHCHECK --interval=10s --timeout=10s --start-period=120s --start-interval=0.5s \
     CMD ["pg_isready", "--quiet", "--dbname=app"]
 
 
@@ -264,7 +264,7 @@ COPY deploy/compose/backing.sh deploy/compose/redis.sh /usr/local/bin/
 USER 10004:10004
 # SIGTERM, Docker's default, is a graceful shutdown, which writes all data to disk.
 CMD ["redis.sh"]
-HEALTHCHECK --interval=10s --timeout=10s --start-period=120s --start-interval=500ms \
+HEALTHCHECK --interval=10s --timeout=10s --start-period=120s --start-interval=0.5s \
     CMD ["sh", "-c", "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -e ping"]
 
 
