@@ -118,6 +118,9 @@ def _run(arguments: argparse.Namespace) -> int:
             status = health.check()
             if status == 0:
                 promotion.step_in(*promotion.here())
+                if promotion.is_next(*promotion.here()):
+                    print("not yet live", file=sys.stderr)
+                    return 1
             return status
         case "promote":
             from deploy.server import promotion

@@ -5,8 +5,8 @@
 #   sh deploy/prerequisites.sh run      nginx (with brotli), envsubst, perl, APT_PACKAGES and APT_BUILD_PACKAGES,
 #                                       installed if that needs no password
 #   sh deploy/prerequisites.sh bench    these, wrk, and the header files of libev for bjoern
-#   sh deploy/prerequisites.sh test     nginx, envsubst, wrk and, as root, Chromium, libmagic and
-#                                       redis-server (else their tests skip)
+#   sh deploy/prerequisites.sh test     nginx, envsubst, wrk and, as root, Chromium, libmagic,
+#                                       redis-server, haproxy and iproute2 (else their tests skip)
 #
 # If something is missing, one sentence on standard error says what to type, and the exit status
 # is 1. PYTHON names the interpreter to build with, CC the compiler, as for make and pip.
@@ -71,6 +71,7 @@ install_packages() {
     # And not at the next boot either.
     case $packages in *nginx*) update-rc.d nginx disable ;; esac
     case $packages in *redis*) update-rc.d redis-server disable ;; esac
+    case $packages in *haproxy*) update-rc.d haproxy disable ;; esac
 }
 
 case ${1-} in
@@ -101,6 +102,8 @@ test)
     if [ "$(id -u)" -eq 0 ] && has apt-get; then
         has chromium || lacks Chromium chromium
         has redis-server || lacks redis-server redis-server
+        has haproxy || lacks haproxy haproxy
+        has ip || lacks ip iproute2
         python_says 'import ctypes; ctypes.CDLL("libmagic.so.1")' || lacks libmagic libmagic1
     fi
     ;;

@@ -52,7 +52,8 @@ for name in TRUSTED_PROXIES DEBUG_ALLOW; do
 done
 check MAX_BODY_SIZE "$size" "a size such as 16m"
 check CACHE_SIZE "$size" "a size such as 100m, or 0"
-for name in REQUEST_TIMEOUT CONNECTION_LIFETIME CLIENT_REQUESTS_AT_ONCE CLIENT_REQUESTS_PER_SECOND; do
+for name in REQUEST_TIMEOUT DRAIN_DELAY CONNECTION_LIFETIME CLIENT_REQUESTS_AT_ONCE \
+    CLIENT_REQUESTS_PER_SECOND; do
     check $name "$number" "a whole number"
 done
 check HSTS_SECONDS "($number)?" "a whole number, or nothing"

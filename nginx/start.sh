@@ -19,7 +19,7 @@ shift
 token=$(cat nginx/health-token 2>/dev/null || od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 rm -rf nginx/*  # not the directory itself, which may be a mount
 mkdir -p nginx/modules nginx/mounts nginx/mode nginx/client-limits nginx/cache nginx/disk-full \
-    nginx/encodings nginx/servers spool
+    nginx/encodings nginx/servers nginx/ready spool
 cp -R "$source/." nginx/
 cd nginx
 
@@ -91,6 +91,11 @@ if [ "$CLIENT_REQUESTS_PER_SECOND" != 0 ]; then
 fi
 
 cp "modes/compress-$COMPRESS_RESPONSES.conf" servers/
+
+if [ "$DRAIN_DELAY" != 0 ]; then
+    first=${MOUNTS%%=*}
+    MOUNT=${first%/} fill_in modes/ready.conf ready/ready.conf
+fi
 
 cp modes/no-cache.conf disk-full/
 if [ "$CACHE_SIZE" != 0 ]; then
@@ -272,6 +277,11 @@ lacking() {
 certificate() {
     stat --dereference --format '%i %s %.Y' "$TLS_CERTIFICATE" "$TLS_KEY" 2>/dev/null || :
 }
+drain() {
+    : >nginx/draining
+    sleep "$DRAIN_DELAY"
+    kill -s QUIT $nginx 2>/dev/null
+}
 metrics=
 case " $* " in
 *" -t "*) exec 9>/dev/null ;;  # test only
@@ -306,6 +316,10 @@ for signal in HUP INT QUIT TERM USR1 WINCH; do
     # shellcheck disable=SC2064  # the numbers are known now
     trap "kill -$signal $nginx 2>/dev/null || :" $signal
 done
+if [ "$DRAIN_DELAY" != 0 ]; then
+    # The load balancer's healthcheck fails, and then nginx stops.
+    trap 'drain & trap : QUIT' QUIT
+fi
 
 # `wait` also returns after each signal.
 while

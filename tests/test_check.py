@@ -343,12 +343,12 @@ def test_a_debugger_that_all_clients_can_use_is_an_error(bundle: Bundle) -> None
     [
         ("listen = 1024", "listen = 65535", ["E021", "listen is 65535", "somaxconn", "sysctl"]),
         (
-            "$(REQUEST_TIMEOUT)",
+            "$(STOP_TIMEOUT)",
             "30",
             ["E022", "worker-reload-mercy is 30", "REQUEST_TIMEOUT is 60"],
         ),
         (
-            "worker-reload-mercy = $(REQUEST_TIMEOUT)\n",
+            "worker-reload-mercy = $(STOP_TIMEOUT)\n",
             "",
             ["E022", "worker-reload-mercy is 60", "is 90"],
         ),

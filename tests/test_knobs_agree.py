@@ -12,7 +12,7 @@ NAME = "[A-Z][A-Z0-9_]+"
 # Not for people: what one part of the bundle tells another.
 BETWEEN_PARTS = {
     *("LISTEN", "LISTEN_APP", "LISTEN_TLS", "TLS_GROUPS", "HTTPS_PORT_IN_URL", "MOUNT"),
-    *("SOCKETS", "INSTANCE", "PYTHON"),
+    *("SOCKETS", "INSTANCE", "PYTHON", "STOP_TIMEOUT"),
 }
 SHELLS_OWN = {"PWD"}
 
@@ -24,6 +24,7 @@ ALL_SERVICES = "".join(file.read_text() for file in COMPOSE.glob("services*.yml"
 # Not defaults: Compose's own name for the image, and one container of what is switched on.
 for derived, short in (
     ("${APP_IMAGE:-${COMPOSE_PROJECT_NAME}-app}", "${APP_IMAGE}"),
+    ("${NGINX_IMAGE:-${COMPOSE_PROJECT_NAME}-nginx}", "${NGINX_IMAGE}"),
     ("0${PROCESSES:+1}", "${PROCESSES}"),
     ("0${METRICS_PORT:+1}", "${METRICS_PORT}"),
 ):

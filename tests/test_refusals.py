@@ -171,6 +171,7 @@ VALUES = [
     ("MOUNTS", "/a=yourapplication:app\u00a0/b=yourapplication:app", "write plain spaces"),
     *(("WORKERS", text, "from 1 to 1024") for text in ("0", "1025", "-1", "two", "1.5", " 2")),
     *(("THREADS", text, "from 1 to 1024") for text in ("", "0", "1025", "1_0", "\u0663")),
+    *(("DRAIN_DELAY", text, "from 0 to 3600") for text in ("", "-1", "3601", "5s")),
     *(("REQUEST_TIMEOUT", text, "from 1 to 86400") for text in ("", "0", "86401", "60s")),
     *(("HTTP_PORT", text, "from 1 to 65535") for text in ("", "0", "65536", "http", "80;")),
     *(

@@ -186,7 +186,8 @@ class Site:
             signal.SIGTERM,
             name,
             cwd=knobs.app_dir,
-            env=uwsgi.environment(knobs, instance=name),
+            # nginx has drained when uWSGI is stopped.
+            env=uwsgi.environment(knobs, instance=name) | {"DRAIN_DELAY": "0"},
         )
         self._apps.append(app)
         return app
@@ -200,7 +201,7 @@ class Site:
 
     def _stop_timeout(self) -> int:
         """Seconds of a graceful shutdown, after which a server is killed."""
-        return int(self._knobs.environment["REQUEST_TIMEOUT"]) + 10
+        return self._knobs.stop_timeout + 10
 
 
 @dataclass

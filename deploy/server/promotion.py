@@ -1,5 +1,7 @@
 """Promotion: link ``live.sock``, nginx's upstream, to the socket of an instance of uWSGI.
 
+``live.health`` is the same for its socket of healthchecks.
+
 uWSGI runs ``python -m deploy promote`` once its workers accept (see "The socket" in ``uwsgi.ini``),
 in a container, on this machine and under systemd. A rollout only waits for the link.
 """
@@ -34,14 +36,28 @@ def promote(sockets: Path, instance: str) -> bool:
     own = sockets / f"{instance}.sock"
     while listens(own):
         if not listens(sockets / "live.sock") or not health.problem(own):
-            link = sockets / f"{instance}.link"
-            link.unlink(missing_ok=True)
-            link.symlink_to(own.name)
-            link.replace(sockets / "live.sock")  # atomic: it always exists
+            for kind in ("health", "sock"):
+                link = sockets / f"{instance}.link"
+                link.unlink(missing_ok=True)
+                link.symlink_to(f"{instance}.{kind}")
+                link.replace(sockets / f"live.{kind}")  # atomic: it always exists
             _remove_leftovers(sockets)
             return True
         time.sleep(_POLL_INTERVAL)
     return False
+
+
+def is_next(sockets: Path, instance: str) -> bool:
+    """Whether an instance is newer than the live one, and about to take its place.
+
+    Swarm stops the old container as soon as the new one is healthy, so it is not before it is live.
+    """
+    try:
+        live = (sockets / "live.sock").stat()
+        own = (sockets / f"{instance}.sock").stat()
+    except OSError:
+        return False
+    return own.st_mtime_ns > live.st_mtime_ns
 
 
 def step_in(sockets: Path, instance: str) -> None:

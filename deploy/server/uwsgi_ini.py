@@ -51,7 +51,7 @@ def look(knobs: Knobs) -> Iterator[Finding]:
             "E022",
             f"worker-reload-mercy is {mercy} in uwsgi.ini and REQUEST_TIMEOUT is {request_timeout},"
             " so each stop drops in-flight requests; write"
-            " worker-reload-mercy = $(REQUEST_TIMEOUT).",
+            " worker-reload-mercy = $(STOP_TIMEOUT).",
         )
     if harakiri := option(knobs, "harakiri"):
         yield Finding(

@@ -98,6 +98,11 @@ class Knobs:
     given: dict[str, str]
     environment: dict[str, str]
 
+    @property
+    def stop_timeout(self) -> int:
+        """Seconds of a graceful shutdown: DRAIN_DELAY, and the longest request after it."""
+        return sum(int(self.environment[name]) for name in ("DRAIN_DELAY", "REQUEST_TIMEOUT"))
+
 
 def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Knobs:
     """Read and validate the settings.
@@ -128,6 +133,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     seconds = "REQUEST_TIMEOUT", "START_TIMEOUT", "PROCESSES_STOP_TIMEOUT", "CONNECTION_LIFETIME"
     for name in seconds:
         _whole_number(text, name, 1, 86_400)
+    _whole_number(text, "DRAIN_DELAY", 0, 3600)
     for name in ("CLIENT_REQUESTS_AT_ONCE", "CLIENT_REQUESTS_PER_SECOND"):
         _whole_number(text, name, 0, 65_535)
     max_body_size = _check_size(text, "MAX_BODY_SIZE")
@@ -218,6 +224,7 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
         "PUBLISH_STATIC_FILES": "1" if publish else "",
         "LOG_FORMAT": log_format(text),
         "UWSGI_DEBUG": "1" if debugger else "",
+        "STOP_TIMEOUT": str(knobs.stop_timeout),
         "FLASK_DEBUG": "1" if traceback and not debugger else "",
     }
     return knobs

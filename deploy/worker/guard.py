@@ -28,6 +28,8 @@ from deploy.worker.streams import Streams
 # Seconds between two polls of the requests, and of a worker that is draining.
 PAUSE = 0.5
 SHORT_PAUSE = 0.02
+# Seconds for nginx, after DRAIN_DELAY, to pass on what it has accepted.
+NGINX = 2
 # Seconds for a new worker to load the apps before the next one is replaced.
 REST = 10
 # Seconds that a worker may be at RLIMIT_NOFILE.
@@ -58,9 +60,17 @@ def start() -> None:
 def _end_when_asked() -> None:
     """Graceful shutdown: drain the backlog, finish in-flight requests, and exit.
 
-    uWSGI's master kills the worker after REQUEST_TIMEOUT (``worker-reload-mercy``).
+    uWSGI's master kills the worker after REQUEST_TIMEOUT, and what DRAIN_DELAY adds to it
+    (``worker-reload-mercy``).
     """
     uwsgi.wait_for_end()
+    if settings.DRAIN_DELAY and _is_live():
+        # The readiness of this machine fails (nginx/modes/ready.conf.template), and requests are
+        # still accepted. nginx may be stopping, too, and passes its last requests on after that.
+        for path in settings.PATHS:
+            if path.suffix == ".health":
+                path.unlink(missing_ok=True)
+        time.sleep(settings.DRAIN_DELAY + NGINX)
     for path in settings.PATHS:
         # This instance's own socket. If live.sock links to it, nginx responds with 503. If
         # live.sock links to a newer instance, that is not affected.
@@ -72,6 +82,14 @@ def _end_when_asked() -> None:
             time.sleep(SHORT_PAUSE)
     _stop_accepting()
     _ending.set()
+
+
+def _is_live() -> bool:
+    """Whether nginx passes requests to this instance."""
+    with contextlib.suppress(OSError):
+        live = (settings.SOCKETS / "live.sock").readlink().name
+        return live in (path.name for path in settings.PATHS)
+    return False
 
 
 def _end_when_unfit() -> None:

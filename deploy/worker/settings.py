@@ -15,6 +15,7 @@ from deploy.settings import environment
 # The app imports its own modules, not this bundle's.
 environment.hide_bundle()
 REQUEST_TIMEOUT = int(os.environ["REQUEST_TIMEOUT"])
+DRAIN_DELAY = int(os.environ["DRAIN_DELAY"])
 START_TIMEOUT = int(os.environ["START_TIMEOUT"])
 THREADS = int(os.environ["THREADS"])
 # 0: no limit.
