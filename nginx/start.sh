@@ -95,6 +95,11 @@ cp "modes/compress-$COMPRESS_RESPONSES.conf" servers/
 if [ "$DRAIN_DELAY" != 0 ]; then
     first=${MOUNTS%%=*}
     MOUNT=${first%/} fill_in modes/ready.conf ready/ready.conf
+    {
+        echo "geo \$realip_remote_addr \$load_balancer { default 0;"
+        for proxy in $TRUSTED_PROXIES; do echo "$proxy 1;"; done
+        echo "}"
+    } >servers/load-balancers.conf
 fi
 
 cp modes/no-cache.conf disk-full/

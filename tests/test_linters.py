@@ -28,6 +28,11 @@ MODES = {
     "with TLS": TLS | {"SERVER_NAMES": "example.com"},
     "with TLS for any name": TLS,
     "with the debugger": DEBUG,
+    "behind a load balancer": {
+        "DRAIN_DELAY": "5",
+        "SERVER_NAMES": "example.com",
+        "TRUSTED_PROXIES": "10.0.0.254",
+    },
     "with metrics": {"METRICS_PORT": "9117"},
     "in production": TLS | PRODUCTION | {"SERVER_NAMES": "example.com"},
 }

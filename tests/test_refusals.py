@@ -286,6 +286,11 @@ def test_a_secret_file_that_holds_no_key_is_refused(
     bundle.rejects({"SECRET_KEY_FILE": str(file)}, "SECRET_KEY_FILE", str(file), fix)
 
 
+def test_a_delay_for_no_load_balancer_is_refused(bundle: Bundle) -> None:
+    settings = {"DRAIN_DELAY": "5", "TRUSTED_PROXIES": ""}
+    bundle.rejects(settings, "DRAIN_DELAY is '5'", "TRUSTED_PROXIES is empty", "load balancer")
+
+
 def test_two_secret_keys_are_refused(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("one")
     settings = {"SECRET_KEY_FILE": str(tmp_path / "key"), "SECRET_KEY": "two"}

@@ -133,7 +133,6 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     seconds = "REQUEST_TIMEOUT", "START_TIMEOUT", "PROCESSES_STOP_TIMEOUT", "CONNECTION_LIFETIME"
     for name in seconds:
         _whole_number(text, name, 1, 86_400)
-    _whole_number(text, "DRAIN_DELAY", 0, 3600)
     for name in ("CLIENT_REQUESTS_AT_ONCE", "CLIENT_REQUESTS_PER_SECOND"):
         _whole_number(text, name, 0, 65_535)
     max_body_size = _check_size(text, "MAX_BODY_SIZE")
@@ -175,6 +174,11 @@ def read(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Kn
     if text["WORKER_LIFETIME"]:
         _whole_number(text, "WORKER_LIFETIME", 1, 999_999_999)
     _one_of(text, "ENVIRONMENT", ("development", "staging", "production"))
+    if _whole_number(text, "DRAIN_DELAY", 0, 3600) and not text["TRUSTED_PROXIES"].split():
+        raise Refusal(
+            f"DRAIN_DELAY is {text['DRAIN_DELAY']!r} and TRUSTED_PROXIES is empty; name the load"
+            " balancer, whose healthcheck is told to turn to other machines."
+        )
     secret_key = _secret_key(text)
     proxy_protocol = _yes_or_no(text, "PROXY_PROTOCOL")
     if proxy_protocol and not text["TRUSTED_PROXIES"].split():

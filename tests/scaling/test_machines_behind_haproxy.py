@@ -149,6 +149,7 @@ def test_a_machine_that_is_stopped_loses_no_request(machines: Machines) -> None:
     assert not load.miscounted(machines.counted())
 
 
+@pytest.mark.parametrize("machines", ["http"], indirect=True)
 def test_a_machine_that_loses_power_loses_only_what_it_had_in_flight(machines: Machines) -> None:
     with Change(machines.port) as load:
         machines.two.machine.lose_power()

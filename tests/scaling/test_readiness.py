@@ -16,7 +16,10 @@ READY = "/.well-known/ready"
 
 @pytest.fixture
 def site() -> Iterator[HostSite]:
-    with HostSite(DRAIN_DELAY=3, WORKERS=1, SERVER_NAMES="example.com 127.0.0.1") as made:
+    names = "example.com 127.0.0.1"
+    with HostSite(
+        DRAIN_DELAY=3, TRUSTED_PROXIES="127.0.0.1", WORKERS=1, SERVER_NAMES=names
+    ) as made:
         yield made
 
 
@@ -24,6 +27,9 @@ def test_a_machine_is_ready_under_any_name_and_no_line_is_logged(site: HostSite)
     assert site.ask(READY).status == 200
     assert site.ask(READY, {"Host": "10.0.0.1"}).status == 200
     assert site.ask("/path/", {"Host": "10.0.0.1"}).status == 421
+    passed_on = {"X-Forwarded-For": "192.0.2.1"}
+    assert site.ask(READY, passed_on).status == 404
+    assert site.ask(READY, passed_on | {"Host": "10.0.0.1"}).status == 404
     assert site.access(site.ask("/path/").headers["X-Request-ID"])
     assert READY not in [line["uri"] for line in access_log(site.logs())]
 
@@ -44,7 +50,9 @@ def test_without_a_delay_there_is_no_such_path(shared_site: Serve) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_an_app_that_is_stopped_serves_while_the_readiness_fails() -> None:
-    with ComposeSite(DRAIN_DELAY=5, WORKERS=2) as site:
+    with ComposeSite(
+        DRAIN_DELAY=5, TRUSTED_PROXIES="172.16.0.0/12 192.168.0.0/16", WORKERS=2
+    ) as site:
         assert site.ask(READY).status == 200
         (app,) = site.containers("app")
         stop = subprocess.Popen(["docker", "stop", app], stdout=subprocess.DEVNULL)

@@ -61,6 +61,9 @@ class Node:
         assert not check or not done.returncode, f"{words}: {done.stderr}\n{self.log()}"
         return done.stdout.strip()
 
+    def start_docker(self, *words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(["docker", "--host", f"unix://{self._folder}/socket", *words])
+
     def log(self) -> str:
         return (self._folder / "log").read_text(errors="replace")[-3000:]
 
@@ -73,7 +76,7 @@ class Swarm:
     """A stack on three nodes, behind HAProxy.
 
     Args:
-        nodes: all are managers.
+        nodes: the first one is the manager.
         site: the folder with the app, and its settings.
         port: of HAProxy.
     """
@@ -86,7 +89,7 @@ class Swarm:
         return [node for node in self.nodes if node.alive]
 
     def docker(self, *words: str, **options: str) -> str:
-        """Type it at a manager."""
+        """Type it at the manager."""
         return self.nodes[0].docker(*words, **options)
 
     def deploy(self, release: str, **settings: str) -> None:
@@ -184,11 +187,11 @@ def swarm(images: tuple[ComposeSite, Path]) -> Iterator[Swarm]:
         nodes = [Node(network.machine(name), folder) for name in ("one", "two", "three")]
         for node in nodes:
             until(node.is_up, f"the engine of {node.name}")
-        for node in nodes:
-            node.docker("load", "--quiet", "--input", str(file))
+        loads = [node.start_docker("load", "--quiet", "--input", str(file)) for node in nodes]
+        assert [load.wait() for load in loads] == [0, 0, 0]
         first = nodes[0]
         first.docker("swarm", "init", "--advertise-addr", first.machine.address)
-        token = first.docker("swarm", "join-token", "--quiet", "manager")
+        token = first.docker("swarm", "join-token", "--quiet", "worker")
         for node in nodes[1:]:
             node.docker("swarm", "join", "--token", token, f"{first.machine.address}:2377")
         configuration = re.sub(r"    server .*\n", "", HAPROXY) + "".join(
