@@ -55,10 +55,10 @@ def test_an_app_that_is_stopped_serves_while_the_readiness_fails() -> None:
     ) as site:
         assert site.ask(READY).status == 200
         (app,) = site.containers("app")
-        stop = subprocess.Popen(["docker", "stop", app], stdout=subprocess.DEVNULL)
-        until(lambda: site.ask(READY).status == 502, "the readiness to fail")
-        assert site.ask("/path/").status == 200
-        assert stop.wait(60) == 0
+        with subprocess.Popen(["docker", "stop", app], stdout=subprocess.DEVNULL) as stop:
+            until(lambda: site.ask(READY).status == 503, "the readiness to fail")
+            assert site.ask("/path/").status == 200
+        assert stop.returncode == 0
         assert site.ask("/path/").status == 503
         said = ["docker", "inspect", "--format", "{{.State.ExitCode}}", app]
         assert subprocess.run(said, capture_output=True, text=True, check=True).stdout == "0\n"
