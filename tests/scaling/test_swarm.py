@@ -17,7 +17,15 @@ from tests.scaling.conftest import DRAIN_DELAY, HAPROXY, SLOW, Change
 from tests.scaling.machines import GATEWAY, Machine, Network, haproxy
 from tests.servers import ComposeSite, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.docker, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.docker,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(
+        "REQUESTS" not in os.environ,
+        reason="takes minutes: REQUESTS=20000 .venv/bin/pytest tests/scaling/test_swarm.py",
+    ),
+]
 
 # Releases, by what stands in place of `VERSION = "0"`.
 RELEASES = {
