@@ -57,6 +57,10 @@ class Node:
         )
         self.alive = True
 
+    def wait(self) -> None:
+        """Wait for the engine, whose machine has ended."""
+        self._engine.wait()
+
     def docker(self, *words: str, check: bool = True, **options: str) -> str:
         done = subprocess.run(
             ["docker", "--host", f"unix://{self._folder}/socket", *words],
@@ -191,8 +195,11 @@ def swarm(images: tuple[ComposeSite, Path]) -> Iterator[Swarm]:
     with contextlib.ExitStack() as stack:
         # A short name, for unix sockets.
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="swarm")))
+        nodes: list[Node] = []
+        stack.callback(lambda: [node.wait() for node in nodes])
         network = stack.enter_context(Network())
-        nodes = [Node(network.machine(name), folder) for name in ("one", "two", "three")]
+        for name in ("one", "two", "three"):
+            nodes.append(Node(network.machine(name), folder))
         for node in nodes:
             until(node.is_up, f"the engine of {node.name}")
         loads = [node.start_docker("load", "--quiet", "--input", str(file)) for node in nodes]
