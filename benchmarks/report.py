@@ -59,7 +59,7 @@ def _servers(series: Series) -> Iterable[str]:
     yield "## Requests a second"
     yield each(lambda samples: _median(samples, lambda s: s.rate))
     yield "## Latency in milliseconds: median / p99"
-    yield each(lambda samples: " / ".join(_median(samples, of) for of in (_p50, _p99)))
+    yield each(_latency)
 
 
 def _crowd(series: Series) -> Iterable[str]:
@@ -155,7 +155,8 @@ def _run(series: Series) -> str:
     words = ", ".join(f"{name} {value}" for name, value in series.run.items())
     rounds = 1 + max(pair.round for pair in series.pairs)
     return (
-        f"{rounds} rounds; {words}. Other processes took {series.foreign():.0%} of the CPUs' time."
+        f"Rounds: {rounds}; {words}. Other processes took {series.foreign():.0%} of the CPUs' time."
+        " Only ratios are meaningful on a machine that is shared."
     )
 
 
@@ -165,6 +166,12 @@ def _p50(sample: Sample) -> float:
 
 def _p99(sample: Sample) -> float:
     return sample.p99
+
+
+def _latency(samples: list[Sample]) -> str:
+    if not any(map(_p99, samples)):  # in-process
+        return ""
+    return f"{_median(samples, _p50)} / {_median(samples, _p99)}"
 
 
 def _cost(samples: list[Sample]) -> str:
