@@ -25,8 +25,9 @@ def draw(results: Results, file: Path) -> None:
     """Write all plots into one file; its suffix says in which format."""
     # Text stays text: smaller, and in the reader's own font.
     with pyplot.rc_context({"svg.fonttype": "none", "svg.hashsalt": "", "font.size": 9}):
-        figure = pyplot.figure(figsize=(11, 7.5), layout="constrained")
-        upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.2))
+        curves = {name: results.series[name] for name in _CURVES if name in results.series}
+        figure = pyplot.figure(figsize=(11, 7.5 if curves else 3.5), layout="constrained")
+        upper, *lower = figure.subfigures(2 if curves else 1, 1, squeeze=False)[:, 0]
         upper.suptitle("CPU for a request, µs (dark: nginx); the line is the app in-process")
         panels = upper.subplots(1, len(endpoints.DYNAMIC), sharey=True)
         table = results.series.get("table", Series())
@@ -35,12 +36,13 @@ def draw(results: Results, file: Path) -> None:
             if cell:
                 _draw_cpu(axes, table, cell)
         panels[0].invert_yaxis()  # which all panels share: the first server on top
-        lower.suptitle("CPU for a request, µs")
-        for axes, (name, x) in zip(lower.subplots(1, 3), _CURVES.items(), strict=True):
-            series = results.series.get(name, Series())
-            _draw_curve(axes, series, x)
-            endpoint = series.pairs[0].endpoint if name != "size" and series.pairs else ""
-            axes.set(title=endpoint, xlabel=name)
+        if curves:
+            lower[0].suptitle("CPU for a request, µs")
+            panels = lower[0].subplots(1, len(curves), squeeze=False)[0]
+            for axes, (name, series) in zip(panels, curves.items(), strict=True):
+                _draw_curve(axes, series, _CURVES[name])
+                endpoint = series.pairs[0].endpoint if name != "size" and series.pairs else ""
+                axes.set(title=endpoint, xlabel=name)
         figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
         pyplot.close(figure)
 
