@@ -90,6 +90,10 @@ lock-bundle: $(DEV)    ## pin what the bundle, the sample and the benchmarks req
 		$(LOCK) --output-file $(LOCKS)/$$name.txt $(LOCKS)/$$name.in || exit; done
 	$(LOCK) --output-file benchmarks/requirements.txt benchmarks/requirements.in
 
+.PHONY: settings
+settings:    ## write docs/settings.md from deploy/defaults.env
+	"$(PYTHON)" -m deploy.settings.reference >docs/settings.md
+
 .PHONY: sbom
 sbom: $(DEV)    ## write a bill of materials of both images to .run/sbom/ (CycloneDX)
 	@for name in app nginx; do \

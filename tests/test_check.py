@@ -233,7 +233,7 @@ def test_help_lists_the_commands_that_people_type() -> None:
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     listed = re.findall(r"^    ([a-z]+)(?:\s|$)", done.stdout, re.MULTILINE)
     running = ["serve", "install", "lock", "local", "dev", "check"]
-    operating = ["rollout", "rollback", "status", "recycle", "certificate"]
+    operating = ["rollout", "rollback", "status", "recycle", "profile", "certificate"]
     assert listed == running + operating
 
 

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from deploy.settings import reference
+from deploy.settings.kinds import KINDS
 from tests.servers import KNOBS, PROJECT
 
 NAMED = sorted(
@@ -34,3 +36,12 @@ def test_migrating_names_settings_that_exist() -> None:
     named = {name for cell in here for name in re.findall(r"`([A-Z][A-Z_]+)(?:=[^`]*)?`", cell)}
     assert len(named) > 10
     assert named <= KNOBS.keys()
+
+
+def test_every_setting_has_a_kind_in_the_order_of_the_list() -> None:
+    assert list(KINDS) == list(KNOBS)
+
+
+def test_the_page_of_settings_is_current() -> None:
+    page = (PROJECT / "docs" / "settings.md").read_text()
+    assert page == reference.page(), "type: make settings"

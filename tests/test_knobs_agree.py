@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,14 @@ def without_comments(file: Path) -> str:
     return re.sub(rf"(^|\s){mark}.*", "", file.read_text(), flags=re.MULTILINE)
 
 
+@cache
 def used_by_nginx() -> set[str]:
     """The variables in nginx's scripts and templates; nginx's own are in small letters."""
     texts = map(without_comments, NGINX)
     return {name for text in texts for name in re.findall(rf"\$\{{?({NAME})", text)} - SHELLS_OWN
 
 
+@cache
 def used_by_uwsgi() -> set[str]:
     """The environment's variables in uwsgi.ini."""
     text = without_comments(PROJECT / "uwsgi.ini")
@@ -56,18 +59,22 @@ def used_by_uwsgi() -> set[str]:
     return {*in_text, *re.findall(rf"^if-(?:not-)?env = ({NAME})", text, re.MULTILINE)}
 
 
-def used_by_python() -> set[str]:
-    """The knobs that Python names, each in a string of its own."""
-    trees = (ast.parse(file.read_text()) for file in PYTHON)
+@cache
+def used_by_python(*, checked: bool = False) -> set[str]:
+    """The knobs that Python names, each in a string of its own; or those that it checks, too."""
+    files = [file for file in PYTHON if checked or file.name != "kinds.py"]
+    trees = (ast.parse(file.read_text()) for file in files)
     nodes = (node for tree in trees for node in ast.walk(tree))
     return {node.value for node in nodes if isinstance(node, ast.Constant)} & KNOBS.keys()
 
 
+@cache
 def filled_in_by_compose() -> set[str]:
     """The variables that Compose itself puts into the services."""
     return set(re.findall(rf"\$\{{({NAME})\}}", ALL_SERVICES.replace("${NAME}", "")))
 
 
+@cache
 def used_by_certbot() -> set[str]:
     """The variables in the script that its container runs."""
     return set(re.findall(rf"\$\{{?({NAME})", without_comments(COMPOSE / "certbot.sh")))
@@ -116,11 +123,18 @@ def test_certbots_container_is_given_all_that_it_uses() -> None:
 
 def test_the_apps_container_is_given_all_that_python_and_uwsgi_read() -> None:
     # What Compose does with these is all there is to do in a container.
-    compose_only = {"APP_IMAGE", "APP_MEMORY", "APP_CPUS", "NGINX_MEMORY", "NGINX_CPUS"}
+    compose_only = {
+        "NGINX_IMAGE",
+        "APP_IMAGE",
+        "APP_MEMORY",
+        "APP_CPUS",
+        "NGINX_MEMORY",
+        "NGINX_CPUS",
+    }
     compose_only |= {"APT_PACKAGES", "APT_BUILD_PACKAGES"}  # arguments of the build
     compose_only |= {"PROCESSES_MEMORY", "PROCESSES_CPUS"}
-    compose_only.add("PROMETHEUS_PORT")
-    read = (used_by_python() | used_by_uwsgi()) - BETWEEN_PARTS - compose_only
+    compose_only |= {"PROMETHEUS_PORT", "ACME_SERVER", "POSTGRES_PASSWORD", "REDIS_PASSWORD"}
+    read = (used_by_python(checked=True) | used_by_uwsgi()) - BETWEEN_PARTS - compose_only
     assert given_to("app") == read
     assert f"RUN_DIR={RUN_DIR}" in (PROJECT / "Dockerfile").read_text()
     assert f"- RUN_DIR={RUN_DIR} " in SERVICES

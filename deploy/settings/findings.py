@@ -6,7 +6,8 @@ from pathlib import Path
 
 from deploy.problems import Finding
 from deploy.settings import debugging, procfile
-from deploy.settings.knobs import Knobs, problem_of_key, usable_cpus
+from deploy.settings.knobs import Knobs, usable_cpus
+from deploy.settings.rules import problem_of_key
 
 # Not registrable: RFC 6761 and 6762, ICANN's .internal, and common private names.
 _PRIVATE_ENDINGS = {"corp", "example", "home", "internal", "lan", "local", "localhost", "test"}

@@ -136,7 +136,7 @@ def test_an_apps_own_header_stays_when_ours_is_switched_off(serve: Serve) -> Non
 
 
 def test_the_knob_names_exactly_the_headers_there_are() -> None:
-    from deploy.settings.knobs import SECURITY_HEADERS
+    from deploy.settings.kinds import SECURITY_HEADERS
 
     snippet = (PROJECT / "nginx/snippets/security-headers.conf").read_text()
     variables = set(re.findall(r"^map \S+ \$(\w+) \{", snippet, re.MULTILINE)) - {"is_page"}
