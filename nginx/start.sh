@@ -93,6 +93,7 @@ fi
 cp "modes/compress-$COMPRESS_RESPONSES.conf" servers/
 
 if [ "$DRAIN_DELAY" != 0 ]; then
+    # shellcheck disable=SC2153  # MOUNTS is all of them, MOUNT one
     first=${MOUNTS%%=*}
     MOUNT=${first%/} fill_in modes/ready.conf ready/ready.conf
     {
@@ -282,11 +283,6 @@ lacking() {
 certificate() {
     stat --dereference --format '%i %s %.Y' "$TLS_CERTIFICATE" "$TLS_KEY" 2>/dev/null || :
 }
-drain() {
-    : >nginx/draining
-    sleep "$DRAIN_DELAY"
-    kill -s QUIT $nginx 2>/dev/null
-}
 metrics=
 case " $* " in
 *" -t "*) exec 9>/dev/null ;;  # test only
@@ -323,7 +319,8 @@ for signal in HUP INT QUIT TERM USR1 WINCH; do
 done
 if [ "$DRAIN_DELAY" != 0 ]; then
     # The load balancer's healthcheck fails, and then nginx stops.
-    trap 'drain & trap : QUIT' QUIT
+    # shellcheck disable=SC2064  # the number is known now
+    trap "{ : >nginx/draining; sleep $DRAIN_DELAY; kill -QUIT $nginx 2>/dev/null; } & trap : QUIT" QUIT
 fi
 
 # `wait` also returns after each signal.
