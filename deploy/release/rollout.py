@@ -86,7 +86,7 @@ def _release(compose: Compose, image: str, timeout: float, said: list[dict]) -> 
         image: the image.
         timeout: seconds.
         said: what the image's container has said about it: a step that does not exist is not
-            started, which saves a quarter of a rollout.
+            started.
     """
     name = f"{compose.name}-release-step"
     with contextlib.suppress(DockerError):
