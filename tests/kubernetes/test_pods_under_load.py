@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import httpx
 import pytest
@@ -19,18 +19,9 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
 Release = Callable[..., list[Manifest]]
 
 
-@contextmanager
-def load_on(node: Node) -> Iterator[Load]:
+def load_on(node: Node) -> AbstractContextManager[Load]:
     """300 requests a second, before, during and after a change."""
-    load = Load(node.deployment.service.port)
-    with load:
-        load.until(REQUESTS // 6)
-        yield load
-        load.until(max(REQUESTS, len(load.requests) + REQUESTS // 6))
-    print(load.summary())
-    if load.failed:
-        times = [request.sent for request in load.failed]
-        print(f"They were sent within {max(times) - min(times):.1f} s")
+    return Load(node.deployment.service.port).around(REQUESTS)
 
 
 @contextmanager

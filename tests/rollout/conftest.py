@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
@@ -139,16 +139,11 @@ class Unharmed:
         self.load = Load(shop.site.port)
 
     def __enter__(self) -> Load:
-        self.load.__enter__()
-        self.load.until(REQUESTS // 4)
-        return self.load
+        self._around = self.load.around(REQUESTS)
+        return self._around.__enter__()
 
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        if not kind:
-            # As many again after the change as before it, and as many as were asked for.
-            self.load.until(max(REQUESTS, len(self.load.requests) + REQUESTS // 4))
-        self.load.__exit__()
-        print(self.load.summary())
+    def __exit__(self, kind: type | None, *error: Any) -> None:
+        self._around.__exit__(kind, *error)
         if not kind:
             self.judge()
 

@@ -1,12 +1,13 @@
 """A constant load, with a record of each response."""
 
 import asyncio
+import contextlib
 import itertools
 import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -76,6 +77,16 @@ class Load:
         while len(self.requests) < number:
             time.sleep(0.05)
             assert self._thread.is_alive(), "the load has ended by itself"
+
+    @contextlib.contextmanager
+    def around(self, requests: int) -> Iterator[Self]:
+        """Before, during and after a change: so many requests in all, or more."""
+        with self:
+            self.until(requests // 6)
+            yield self
+            # As many again after the change as before it.
+            self.until(max(requests, len(self.requests) + requests // 6))
+        print(self.summary())
 
     @property
     def failed(self) -> list[Request]:

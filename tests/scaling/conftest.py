@@ -5,7 +5,6 @@ import re
 
 import pytest
 
-from tests.rollout.load import Load
 from tests.scaling.machines import are_missing
 from tests.servers import PROJECT
 
@@ -24,26 +23,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if {"machines", "swarm"}.intersection(getattr(item, "fixturenames", ())):
                 item.add_marker(pytest.mark.skip(reason=reason))
-
-
-class Change:
-    """A change that is made under load.
-
-    Args:
-        port: of HAProxy.
-    """
-
-    def __init__(self, port: int) -> None:
-        self.load = Load(port)
-
-    def __enter__(self) -> Load:
-        self.load.__enter__()
-        self.load.until(REQUESTS // 4)
-        return self.load
-
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        if not kind:
-            # As many again after the change, and as many as were asked for.
-            self.load.until(max(REQUESTS, len(self.load.requests) + REQUESTS // 4))
-        self.load.__exit__()
-        print(self.load.summary())

@@ -103,7 +103,7 @@ class Machine:
 
     def _has_booted(self) -> bool:
         with contextlib.suppress(OSError):
-            return Path(f"/proc/{self._init}/root/run/booted").exists()
+            return (Path(f"/proc/{self._init}/root") / "run/booted").exists()
         return False
 
 

@@ -10,8 +10,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.rollout.load import CONNECTIONS, IDLE_CLOSED
-from tests.scaling.conftest import DRAIN_DELAY, HAPROXY, PASS_THROUGH, SLOW, Change
+from tests.rollout.load import CONNECTIONS, IDLE_CLOSED, Load
+from tests.scaling.conftest import DRAIN_DELAY, HAPROXY, PASS_THROUGH, REQUESTS, SLOW
 from tests.scaling.machines import GATEWAY, Machine, Network, haproxy
 from tests.servers import HostSite, until
 
@@ -138,7 +138,7 @@ def test_the_app_sees_the_client_and_the_address_that_it_asked_for(machines: Mac
 
 def test_a_machine_that_is_stopped_loses_no_request(machines: Machines) -> None:
     site = machines.two
-    with Change(machines.port) as load:
+    with Load(machines.port).around(REQUESTS) as load:
         site.signal(signal.SIGINT)
         assert site.wait(120) == 0, site.logs()[-2000:]
         load.until(len(load.requests) + 100)
@@ -151,7 +151,7 @@ def test_a_machine_that_is_stopped_loses_no_request(machines: Machines) -> None:
 
 @pytest.mark.parametrize("machines", ["http"], indirect=True)
 def test_a_machine_that_loses_power_loses_only_what_it_had_in_flight(machines: Machines) -> None:
-    with Change(machines.port) as load:
+    with Load(machines.port).around(REQUESTS) as load:
         machines.two.machine.lose_power()
     # One on each connection, until HAProxy has given up on it.
     assert len(load.failed) <= CONNECTIONS, load.summary()

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from tests.rollout.conftest import APP, remove
-from tests.rollout.load import CONNECTIONS
-from tests.scaling.conftest import DRAIN_DELAY, HAPROXY, SLOW, Change
+from tests.rollout.load import CONNECTIONS, Load
+from tests.scaling.conftest import DRAIN_DELAY, HAPROXY, REQUESTS, SLOW
 from tests.scaling.machines import GATEWAY, Machine, Network, haproxy
 from tests.servers import ComposeSite, until
 
@@ -221,7 +221,7 @@ def swarm(images: tuple[ComposeSite, Path]) -> Iterator[Swarm]:
 
 
 def test_a_rollout_and_a_rollback_lose_no_request(swarm: Swarm) -> None:
-    with Change(swarm.port) as load:
+    with Load(swarm.port).around(REQUESTS) as load:
         swarm.deploy("2")
         swarm.until_app("completed")
         swarm.docker("service", "rollback", "--detach", "shop_app")
@@ -233,7 +233,7 @@ def test_a_rollout_and_a_rollback_lose_no_request(swarm: Swarm) -> None:
 
 
 def test_a_broken_release_is_rolled_back_and_loses_no_request(swarm: Swarm) -> None:
-    with Change(swarm.port) as load:
+    with Load(swarm.port).around(REQUESTS) as load:
         swarm.deploy("broken")
         swarm.until_app("rollback_completed")
     assert not load.failed, load.summary()
@@ -242,7 +242,7 @@ def test_a_broken_release_is_rolled_back_and_loses_no_request(swarm: Swarm) -> N
 
 def test_a_node_that_is_drained_loses_no_request(swarm: Swarm) -> None:
     node = swarm.living[-1]
-    with Change(swarm.port) as load:
+    with Load(swarm.port).around(REQUESTS) as load:
         swarm.docker("node", "update", "--availability", "drain", node.name)
         until(lambda: not node.docker("ps", "--quiet"), "the end of its containers", CONVERGES)
         swarm.docker("node", "update", "--availability", "active", node.name)
@@ -252,7 +252,7 @@ def test_a_node_that_is_drained_loses_no_request(swarm: Swarm) -> None:
 
 def test_a_node_that_loses_power_loses_only_what_it_had_in_flight(swarm: Swarm) -> None:
     node = swarm.living[-1]
-    with Change(swarm.port) as load:
+    with Load(swarm.port).around(REQUESTS) as load:
         node.alive = False
         node.machine.lose_power()
     assert len(load.failed) <= CONNECTIONS, load.summary()
