@@ -222,6 +222,6 @@ def test_a_container_says_when_there_is_no_place_for_data(shared_site: Serve) ->
             timeout=60,
         )
         found = [json.loads(line) for line in done.stdout.splitlines()]
-        (about_it,) = (finding for finding in found if "DATA_DIR is" in finding["message"])
+        (about_it,) = (each for each in found if "DATA_DIR is" in each.get("message", ""))
         assert about_it["id"] == kind
         assert part in about_it["message"]
