@@ -49,7 +49,7 @@ certificate:    ## make a self-signed certificate in secrets/
 
 .PHONY: test
 test: test-prerequisites install $(DEV)    ## run all tests; ARGS="-k upload" are options of pytest
-	@exec .venv/bin/pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	@exec .venv/bin/pytest $(ARGS)
 
 .PHONY: quick
 quick: test-prerequisites install $(DEV)    ## run the quick tests without containers, in parallel

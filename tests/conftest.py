@@ -1,6 +1,5 @@
 """The sites that tests share, and how a test gets one of its own."""
 
-import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -11,8 +10,6 @@ from typing import Any
 
 import psutil
 import pytest
-from execnet.gateway_base import WorkerGateway
-from xdist.workermanage import NodeManager
 
 from tests.servers import (
     FOREIGN_APPS,
@@ -36,29 +33,14 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)
-    # pytest-xdist kills its processes ten seconds after an interruption: sites take longer to stop.
-    NodeManager.EXIT_TIMEOUT = 300
-    WorkerGateway._terminate_execution = _interrupt
     # psutil takes a process for a child only if that started later, by a boot time that the kernel
     # computes anew each time, and now and then a second off.
     boot_time = psutil.boot_time()
     psutil._pslinux.boot_time = lambda: boot_time
 
 
-def _interrupt(gateway: WorkerGateway) -> None:
-    gateway._execpool.trigger_shutdown()
-    if not gateway._execpool.waitall(1):
-        os.kill(os.getpid(), signal.SIGINT)
-        gateway._execpool.waitall(NodeManager.EXIT_TIMEOUT)
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    needy = {item for item in items if item.get_closest_marker("docker")}
-    for item in items:
-        # One process uses the engine, so that images are built once. The rest goes by file.
-        group = "docker" if item in needy else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group)))
+    needy = [item for item in items if item.get_closest_marker("docker")]
     if needy and (reason := engine_is_missing()):
         for item in needy:
             item.add_marker(pytest.mark.skip(reason=reason))
