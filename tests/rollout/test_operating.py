@@ -51,13 +51,19 @@ def test_a_release_that_failed_leaves_compose_with_the_one_that_is_live(shop: Sh
     assert shop.serves() == version
 
 
+def listed(shop: Shop) -> list[str]:
+    """The releases that `status` lists, the latest first."""
+    _, said = shop.deploy("status")
+    (line,) = (line for line in said.splitlines() if line.startswith("Releases: "))
+    return line.removeprefix("Releases: ").split()
+
+
 @IN_CONTAINERS
 def test_three_releases_are_kept_and_one_can_be_named(shop: Shop) -> None:
     for _ in range(3):
         shop.write()
         shop.rollout()
-    _, said = shop.deploy("status")
-    releases = said.splitlines()[-1].removeprefix("Releases: ").split()
+    releases = listed(shop)
     assert len(releases) == 3
     shop.rollout(releases[-1])
     assert shop.serves() == str(shop.version - 2)
@@ -67,7 +73,7 @@ def test_three_releases_are_kept_and_one_can_be_named(shop: Shop) -> None:
     # The oldest one is still running when it becomes the fourth.
     shop.write()
     shop.rollout()
-    assert shop.deploy("status")[1].splitlines()[-1].split()[2:] == releases[:2]
+    assert listed(shop)[1:] == releases[:2]
 
 
 @ON_THIS_MACHINE
