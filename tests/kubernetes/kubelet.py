@@ -534,9 +534,11 @@ class Node:
 
     @property
     def settled(self) -> bool:
-        """Whether the last revision is rolled out, and no pod is terminating."""
+        """Whether the last revision is rolled out: its pods are endpoints, none is terminating."""
         deployment = self.deployment
-        return deployment.rolled_out and all(not pod.terminating for pod in deployment.pods)
+        return deployment.rolled_out and all(
+            pod in deployment.service.endpoints and not pod.terminating for pod in deployment.pods
+        )
 
     @property
     def version(self) -> str:
