@@ -257,6 +257,8 @@ def test_an_image_has_what_the_app_needs_of_the_checkout_and_nothing_else(
         "deploy/.release",
         "deploy/defaults.env",
         "deploy/log_relay.pl",
+        "deploy/server/metrics/page.css",
+        "deploy/server/metrics/page.html",
         "nginx/snippets/fingerprints.conf",
         "uwsgi.ini",
     }
